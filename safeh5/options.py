@@ -1,0 +1,84 @@
+"""The options of a session, each a small named type.
+
+Nothing here does anything: names, defaults and their meaning stand in one
+place, and every layer below may import them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, TypeVar
+
+from safeh5.errors import InvalidOptionError
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+class Durability(StrEnum):
+    """When a call that changes something may return."""
+
+    RECORD = "record"
+    """On disk when the call returns."""
+    INTERVAL = "interval"
+    """On disk within a bounded time after the call returned."""
+    FLUSH = "flush"
+    """On disk at ``sync()``, ``flush()``, ``suspend()`` or ``commit()``."""
+
+
+class OnError(StrEnum):
+    """What a ``with`` block does with its session when an exception leaves it."""
+
+    SUSPEND = "suspend"
+    ROLLBACK = "rollback"
+    COMMIT = "commit"
+
+
+class VerifyLevel(StrEnum):
+    """How much of the new file is read again before it replaces the target."""
+
+    NONE = "none"
+    STRUCTURE = "structure"
+    """Open it and walk every group, dataset header and attribute."""
+    FULL = "full"
+    """Read every element too, through every filter."""
+
+
+E = TypeVar("E", bound=StrEnum)
+
+Mode = Literal["x", "w", "w-", "a", "r+"]
+MODES: tuple[str, ...] = ("x", "w", "w-", "a", "r+")
+
+Libver = Literal["earliest", "v108", "v110", "v112", "v114", "v200", "latest"]
+
+
+def choose(kind: type[E], value: E | str, name: str) -> E:
+    """`value` as a member of `kind`, or an error that lists the members."""
+    try:
+        return kind(value)
+    except ValueError:
+        allowed = ", ".join(repr(member.value) for member in kind)
+        raise InvalidOptionError(f"{name}={value!r} is not one of {allowed}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class JournalOptions:
+    """How the journal is laid out.
+
+    Attributes
+    ----------
+    durability : Durability
+        When a call that changes something returns.
+    interval_ms : int
+        The bound of ``"interval"``, in milliseconds.
+    segment_bytes : int
+        A segment that has reached this size is closed and the next one begun.
+    frame_bytes : int
+        Payloads are cut into frames of about this size when data are read lazily.
+    """
+
+    durability: Durability = Durability.RECORD
+    interval_ms: int = 100
+    segment_bytes: int = 256 * MIB
+    frame_bytes: int = 8 * MIB
