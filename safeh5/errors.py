@@ -255,6 +255,10 @@ class NotHDF5Error(InputError, OSError):
     """The target exists and is not an HDF5 file (or not a whole one)."""
 
 
+class NotWritableError(InputError, OSError):
+    """The directory of the target cannot be written, or its file system cannot lock."""
+
+
 class NothingToRecoverError(InputError):
     """There is no session of safeh5 at this path."""
 

@@ -28,7 +28,13 @@ def _snake(name: str) -> str:
 
 
 class Operation(
-    msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag=_snake, omit_defaults=True, forbid_unknown_fields=True
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    tag_field="op",
+    tag=_snake,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
 ):
     """Base of all operations; `path` is the object that is changed or made."""
 

@@ -162,7 +162,9 @@ def _pack(flat: npt.NDArray[Any], tid: h5t.TypeID, describe: Describe) -> Any:
     if kind == h5t.ARRAY:
         return _pack(flat.reshape(-1), tid.get_super(), describe)
     if kind == h5t.COMPOUND:
-        members = [(tid.get_member_name(i).decode(), tid.get_member_type(i)) for i in range(tid.get_nmembers())]
+        members = [
+            (tid.get_member_name(i).decode(), tid.get_member_type(i)) for i in range(tid.get_nmembers())
+        ]
         return [_pack(flat[name].reshape(-1), member, describe) for name, member in members]
     return [_pack_reference(value, describe) for value in flat]
 
@@ -187,7 +189,9 @@ def _pack_reference(value: Any, describe: Describe) -> Any:
     return stored.path if stored.selection is None else [stored.path, stored.selection]
 
 
-def unpack(packed: bytes | memoryview, encoded_type: bytes, shape: tuple[int, ...], make: MakeReference) -> npt.NDArray[Any]:
+def unpack(
+    packed: bytes | memoryview, encoded_type: bytes, shape: tuple[int, ...], make: MakeReference
+) -> npt.NDArray[Any]:
     """The array that `pack` was given, with references made by `make`."""
     try:
         content = msgspec.msgpack.decode(packed)

@@ -1,0 +1,68 @@
+"""safeh5: HDF5 files that survive anything that happens to the writer.
+
+Every change is recorded in an append-only journal first, applied to a copy,
+and put in the place of the target by one atomic rename. `open` begins a
+session; `status`, `recover` and `verify` are for afterwards.
+"""
+
+from safeh5 import errors
+from safeh5.errors import SafeH5Error
+from safeh5.events import ProgressEvent
+from safeh5.microdata import (
+    EmptyMicroDataset,
+    ExpandableMicroDataset,
+    ExternalLink,
+    HardLink,
+    MicroData,
+    MicroDataGroup,
+    MicroDataset,
+    MicroDatatype,
+    Reference,
+    SoftLink,
+)
+from safeh5.options import Durability, OnError, VerifyLevel
+from safeh5.recovery import (
+    Action,
+    Condition,
+    RecoveryReport,
+    StatusReport,
+    recover,
+    status,
+    status_tree,
+)
+from safeh5.session import Session, State, Written, open
+from safeh5.verify import VerifyReport, verify
+
+__all__ = [
+    "Action",
+    "Condition",
+    "Durability",
+    "EmptyMicroDataset",
+    "ExpandableMicroDataset",
+    "ExternalLink",
+    "HardLink",
+    "MicroData",
+    "MicroDataGroup",
+    "MicroDataset",
+    "MicroDatatype",
+    "OnError",
+    "ProgressEvent",
+    "RecoveryReport",
+    "Reference",
+    "SafeH5Error",
+    "Session",
+    "SoftLink",
+    "State",
+    "StatusReport",
+    "VerifyLevel",
+    "VerifyReport",
+    "Written",
+    "errors",
+    "open",
+    "recover",
+    "status",
+    "status_tree",
+    "verify",
+]
+
+__version__ = "0.1.0"

@@ -1,0 +1,67 @@
+"""What handlers share: the file, property lists, references, datasets kept open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from h5py import h5d, h5f, h5g, h5o, h5p, h5r, h5t
+
+from safeh5.operations.values import StoredReference, decode_space
+
+_KEPT_OPEN = 64
+
+
+class Context:
+    """The file that operations are applied to.
+
+    Parameters
+    ----------
+    file_id : h5py.h5f.FileID
+        The file, open for writing.
+
+    Attributes
+    ----------
+    root : h5py.h5g.GroupID
+        The root group; paths are resolved from here.
+    """
+
+    def __init__(self, file_id: h5f.FileID) -> None:
+        self.root = h5g.open(file_id, b"/")
+        self._datasets: dict[str, h5d.DatasetID] = {}
+        self._lcpl = {cset: _link_plist(cset) for cset in (h5t.CSET_ASCII, h5t.CSET_UTF8)}
+
+    def open(self, path: str) -> Any:
+        """The identifier of whatever stands at `path`."""
+        return h5o.open(self.root, path.encode())
+
+    def dataset(self, path: str) -> h5d.DatasetID:
+        """The dataset at `path`, kept open for the next write to it."""
+        found = self._datasets.get(path)
+        if found is None:
+            found = h5d.open(self.root, path.encode())
+            if len(self._datasets) >= _KEPT_OPEN:
+                self.forget()
+            self._datasets[path] = found
+        return found
+
+    def forget(self) -> None:
+        """Close the datasets kept open: paths may mean other objects from here on."""
+        self._datasets.clear()
+
+    def lcpl(self, path: str) -> h5p.PropLCID:
+        """Link creation properties for `path`: missing groups are made, names are UTF-8."""
+        return self._lcpl[h5t.CSET_ASCII if path.isascii() else h5t.CSET_UTF8]
+
+    def reference(self, stored: StoredReference) -> h5r.Reference:
+        """The h5py reference that `stored` means in this file."""
+        name = stored.path.encode()
+        if stored.selection is None:
+            return h5r.create(self.root, name, h5r.OBJECT)
+        return h5r.create(self.root, name, h5r.DATASET_REGION, decode_space(stored.selection))
+
+
+def _link_plist(cset: int) -> h5p.PropLCID:
+    plist = h5p.create(h5p.LINK_CREATE)
+    plist.set_create_intermediate_group(True)
+    plist.set_char_encoding(cset)
+    return plist

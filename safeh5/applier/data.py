@@ -1,0 +1,100 @@
+"""Writes to datasets: hyperslabs, appends, whole chunks, new extents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from h5py import h5d, h5s, h5t
+
+from safeh5._typing import Buffer
+from safeh5.applier.context import Context
+from safeh5.errors import ApplyError
+from safeh5.operations import model
+from safeh5.operations.values import decode_space, decode_type, unpack
+
+
+def write(context: Context, op: model.WriteData, payload: Buffer) -> None:
+    """Write the payload to the selection."""
+    dataset = context.dataset(op.path)
+    file_space = _select(dataset, op.selection)
+    _store(context, dataset, file_space, op.type, op.packed, payload)
+
+
+def append(context: Context, op: model.AppendData, payload: Buffer) -> None:
+    """Grow axis 0 and write there; growing is skipped when it was done before."""
+    dataset = context.dataset(op.path)
+    shape = dataset.shape
+    stop = op.start + op.count
+    if shape[0] < stop:
+        dataset.set_extent((stop, *shape[1:]))
+    box = model.Box((op.start,) + (0,) * (len(shape) - 1), (op.count, *shape[1:]))
+    _store(context, dataset, _select(dataset, box), op.type, op.packed, payload)
+
+
+def write_chunk(context: Context, op: model.WriteChunk, payload: Buffer) -> None:
+    """Store a chunk as it is, already filtered."""
+    context.dataset(op.path).write_direct_chunk(op.offset, payload, op.filter_mask)
+
+
+def resize(context: Context, op: model.Resize, payload: Buffer) -> None:
+    """Set the extent."""
+    context.dataset(op.path).set_extent(op.shape)
+
+
+def _select(dataset: h5d.DatasetID, selection: model.Selection | None) -> h5s.SpaceID:
+    if isinstance(selection, model.Space):
+        return decode_space(selection.encoded)
+    space = dataset.get_space()
+    if selection is not None and selection.count:
+        space.select_hyperslab(selection.start, selection.count)
+    return space
+
+
+def _store(
+    context: Context,
+    dataset: h5d.DatasetID,
+    space: h5s.SpaceID,
+    encoded: bytes,
+    packed: bool,
+    payload: Buffer,
+) -> None:
+    count = space.get_select_npoints()
+    if count == 0:
+        return
+    if packed:
+        values = unpack(bytes(payload), encoded, (count,), context.reference)
+        memory_type = h5t.py_create(decode_type(encoded).dtype)
+    else:
+        values = raw_values(payload, encoded, count)
+        memory_type = decode_type(encoded)
+    dataset.write(_memory_space(space, count), space, values, memory_type)
+
+
+def raw_values(payload: Buffer, encoded: bytes, count: int) -> npt.NDArray[Any]:
+    """The payload's bytes as an array, once their number is what HDF5 will read."""
+    expected = count * decode_type(encoded).get_size()
+    values = np.frombuffer(payload, np.uint8) if memoryview(payload).nbytes else np.empty(0, np.uint8)
+    if values.nbytes != expected:
+        # HDF5 reads as many bytes as type and selection say, whatever the
+        # buffer holds: this check is what stands between it and a segfault.
+        raise ApplyError(f"the payload has {values.nbytes} bytes where {expected} are needed")
+    return values
+
+
+def _memory_space(space: h5s.SpaceID, count: int) -> h5s.SpaceID:
+    """A dataspace for `count` elements in a row, of the selection's shape where it is a box.
+
+    Equal shapes let HDF5 move whole rows; with a flat one it would go element
+    by element.
+    """
+    if space.get_simple_extent_type() == h5s.SCALAR:
+        return h5s.create(h5s.SCALAR)
+    kind = space.get_select_type()
+    if kind == h5s.SEL_ALL:
+        return h5s.create_simple(space.shape)
+    if kind == h5s.SEL_HYPERSLABS and space.is_regular_hyperslab():
+        _, _, counts, blocks = space.get_regular_hyperslab()
+        return h5s.create_simple(tuple(c * b for c, b in zip(counts, blocks, strict=True)))
+    return h5s.create_simple((count,))

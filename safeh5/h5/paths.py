@@ -1,0 +1,150 @@
+"""From h5py's identifiers to the absolute paths that operations are written with.
+
+HDF5 remembers the path by which an identifier was opened, and follows renames
+of that link, but not of a group above it: after ``move('a', 'b')`` an open
+``/a/x`` still gives ``/a/x``. So a path is used only when the object found
+there is the same one; else HDF5 is asked to look for the object by its address.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from h5py import h5g, h5r
+
+from safeh5.h5 import native
+from safeh5.operations.values import StoredReference
+
+if TYPE_CHECKING:
+    from safeh5.h5.door import Door
+
+# h5py raises any of these for an object that is not there.
+_NOT_THERE = (KeyError, OSError, RuntimeError, ValueError)
+
+
+def path_of(oid: Any, door: Door) -> str | None:
+    """The absolute path of an object; None if no link leads to it (any more).
+
+    Raises
+    ------
+    UnjournaledOperationError
+        If the object has links, but none that starts at the root group.
+    """
+    name = native.get_name(oid)
+    if name is not None and _is_at(oid, name, door):
+        return text(name, door)
+    if native.get_info(oid).rc == 0:
+        return None
+    found = native.name_of_reference(native.create_reference(oid, b".", h5r.OBJECT), door.file_id)
+    if not found:
+        door.refuse("a change of an object that no path from the root group leads to")
+    return text(found, door)
+
+
+def _is_at(oid: Any, name: bytes, door: Door) -> bool:
+    try:
+        there = native.get_objinfo(door.file_id, name)
+    except _NOT_THERE:
+        return False
+    return bool(there.fileno == door.fileno and there.objno == native.get_objinfo(oid).objno)
+
+
+def text(name: bytes | str, door: Door) -> str:
+    """A name as text; HDF5 allows any bytes, the journal UTF-8 only."""
+    if isinstance(name, str):
+        return name
+    try:
+        return name.decode("utf-8")
+    except UnicodeDecodeError:
+        door.refuse(f"the name {name!r}, which is not UTF-8,")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a name leads to, the last link not followed.
+
+    Attributes
+    ----------
+    path : str
+        Absolute, through the real groups: soft links on the way are resolved.
+    group : h5py identifier or None
+        The object that holds, or would hold, the link; None when it is to be made.
+    leaf : bytes
+        The last part of the name.
+    """
+
+    path: str
+    group: Any
+    leaf: bytes
+
+    @property
+    def taken(self) -> bool:
+        """Whether there is a link, or there cannot be one."""
+        if self.group is None:
+            return False
+        return not isinstance(self.group, h5g.GroupID) or self.group.links.exists(self.leaf)
+
+
+def place_of(loc: Any, name: bytes | str, door: Door) -> Place | None:
+    """What `name`, seen from `loc`, means; None if `loc` itself has no path.
+
+    Raises
+    ------
+    UnjournaledOperationError
+        If the way goes through an external link.
+    """
+    raw = name.encode() if isinstance(name, str) else name
+    parts = [part for part in raw.split(b"/") if part not in (b"", b".")]
+    group, missing = _descend(door.file_id if raw.startswith(b"/") else loc, parts[:-1], door)
+    parent = path_of(group, door)
+    if parent is None:
+        return None
+    if not parts:
+        return Place(parent, group, b".")
+    names = [text(part, door) for part in (*missing, parts[-1])]
+    return Place("/".join((parent.rstrip("/"), *names)), None if missing else group, parts[-1])
+
+
+def _descend(group: Any, parts: list[bytes], door: Door) -> tuple[Any, list[bytes]]:
+    """The last group that exists on the way, and the parts that are still to be made."""
+    for i, part in enumerate(parts):
+        if not isinstance(group, h5g.GroupID) or not group.links.exists(part):
+            return group, parts[i:]
+        group = native.open_object(group, part, door.link_access)
+        if not door.holds(group):
+            door.refuse("a change in another file, reached through an external link,")
+    return group, []
+
+
+def object_path(loc: Any, name: bytes | str, door: Door) -> str | None:
+    """The path of the object that `name` leads to, links followed."""
+    if name in (b".", "."):
+        return path_of(loc, door)
+    raw = name.encode() if isinstance(name, str) else name
+    found = native.open_object(loc, raw, door.link_access)
+    if not door.holds(found):
+        door.refuse("a change in another file, reached through an external link,")
+    return path_of(found, door)
+
+
+def describe(reference: h5r.Reference, door: Door) -> StoredReference | None:
+    """What a reference means: the path it leads to, and the region.
+
+    Raises
+    ------
+    UnjournaledOperationError
+        If it leads to nothing in this file.
+    """
+    if not reference:
+        return None
+    try:
+        name = native.name_of_reference(reference, door.file_id)
+    except _NOT_THERE:
+        name = None
+    if not name:
+        door.refuse("a reference to an object that is not in the file")
+    region = None
+    if isinstance(reference, h5r.RegionReference):
+        region = native.region_of_reference(reference, door.file_id).encode()
+    return StoredReference(text(name, door), region)

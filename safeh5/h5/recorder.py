@@ -1,0 +1,74 @@
+"""What the id layer needs of a session."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from h5py import h5f
+
+from safeh5._typing import Buffer
+from safeh5.operations.model import Operation
+from safeh5.session import Session
+
+
+class Recorder(Protocol):
+    """Takes the changes made through h5py's objects of one file."""
+
+    @property
+    def file_id(self) -> h5f.FileID:
+        """The open HDF5 file, as a plain h5py identifier."""
+
+    @property
+    def target(self) -> str:
+        """Path of the file that the user works on, shown as its name."""
+
+    def record(self, operation: Operation, payload: Buffer = b"") -> int:
+        """Journal an operation and apply it to `file_id`; returns its LSN."""
+
+    def flush(self) -> None:
+        """Make everything recorded so far durable."""
+
+    def close(self) -> None:
+        """Commit; `file_id` and every identifier of the file are closed on return."""
+
+    def abandon(self, error: BaseException) -> None:
+        """End without committing, because `error` left a ``with`` block."""
+
+
+class SessionRecorder:
+    """A session as a `Recorder`.
+
+    Parameters
+    ----------
+    session : Session
+        An open session.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    @property
+    def file_id(self) -> h5f.FileID:
+        """The staging file of the session."""
+        return self.session.file.id
+
+    @property
+    def target(self) -> str:
+        """The session's target."""
+        return self.session.target
+
+    def record(self, operation: Operation, payload: Buffer = b"") -> int:
+        """See `Session.record`."""
+        return self.session.record(operation, payload)
+
+    def flush(self) -> None:
+        """See `Session.sync`."""
+        self.session.sync()
+
+    def close(self) -> None:
+        """See `Session.commit`."""
+        self.session.commit()
+
+    def abandon(self, error: BaseException) -> None:
+        """End the session as its `on_error` says."""
+        self.session.__exit__(type(error), error, error.__traceback__)

@@ -1,0 +1,165 @@
+"""Reading a damaged journal: every frame that is whole, and every gap between them.
+
+Nothing is changed on disk. A frame is believed because its checksum is salted
+with session, segment and offset; LSNs tell which frames are missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from safeh5.journal.findings import JournalScan, SegmentInfo
+from safeh5.journal.format import SEGMENT_HEADER_SIZE, Kind, segment_salt
+from safeh5.journal.reader import Frame, make_frame
+from safeh5.journal.segment import segment_name
+from safeh5.journal.walk import BadPlace, RawFrame, find_frame, survey
+from safeh5.storage.files import Storage
+
+_SESSION_FIELD: Final = slice(16, 32)
+_ANY_LSN: Final = 1 << 63
+_KINDS: Final = frozenset(map(int, Kind))
+
+
+class Gap(NamedTuple):
+    """A place where frames are lost.
+
+    Attributes
+    ----------
+    path : str
+        The segment's file.
+    segment, offset : int
+        Where the gap begins.
+    size : int
+        Bytes up to the next whole frame, or to the end of the segment.
+    first_lsn : int
+        The first frame lost.
+    last_lsn : int or None
+        The last frame lost; below `first_lsn` when none is, None when nobody knows.
+    cause : str
+        What is wrong there.
+    broken : Frame or None
+        The first frame lost, when its header and meta are whole: the meta tells what is lost, and
+        the payload is what is left of it. Valid until the next item is asked for.
+    """
+
+    path: str
+    segment: int
+    offset: int
+    size: int
+    first_lsn: int
+    last_lsn: int | None
+    cause: str
+    broken: Frame | None = None
+
+
+class _Source(NamedTuple):
+    """A segment file and what could be learned about it, header or no header."""
+
+    info: SegmentInfo
+    salt: int
+    created: int
+    start: int
+    """Where the first frame is."""
+    first_lsn: int | None
+    """Its LSN; None when there is no frame to be found."""
+    end: int
+    problem: str = ""
+    """Why what stands before `start` is lost; empty when it is not."""
+
+
+def salvage_frames(storage: Storage, scan: JournalScan) -> Iterator[Frame | Gap]:
+    """Every whole frame of the journal, past damage, with a `Gap` wherever frames are missing.
+
+    Whole frames behind a torn tail are among them. LSNs only grow.
+    """
+    sources = [_look_at(storage, scan, index) for index in range(len(scan.segments))]
+    lsn, number = 1, 1
+    for index, source in enumerate(sources):
+        following = sources[index + 1 :]
+        limit = next((other.first_lsn for other in following if other.first_lsn is not None), None)
+        if source.info.number != number:
+            path = str(Path(scan.directory, segment_name(number)))
+            yield _gap(path, number, BadPlace(0, lsn, "the file is missing"), 0, source.first_lsn)
+            lsn = max(lsn, source.first_lsn or lsn)
+        number = source.info.number + 1
+        for item in _salvage_segment(storage, source, lsn, limit):
+            lsn = item.lsn + 1 if isinstance(item, Frame) else max(lsn, (item.last_lsn or 0) + 1)
+            yield item
+
+
+def _look_at(storage: Storage, scan: JournalScan, index: int) -> _Source:
+    info = scan.segments[index]
+    header = info.header
+    if header and (header.session, header.number) == (scan.session_id, info.number):
+        end = _stated_length(scan, index)
+        source = _Source(info, header.salt, header.created, SEGMENT_HEADER_SIZE, header.first_lsn, end)
+    else:
+        source = _Source(info, 0, 0, info.size, None, info.size, "the segment header is damaged or foreign")
+    with storage.map(info.path) as mapped:
+        try:
+            mapped.probe()
+        except OSError as error:
+            return source._replace(first_lsn=None, problem=f"the file cannot be read: {error.strerror}")
+        return _find_beginning(scan, source, mapped.view) if source.problem else source
+
+
+def _find_beginning(scan: JournalScan, source: _Source, view: memoryview) -> _Source:
+    """A segment without a header that can be believed: look for its first frame."""
+    session = scan.session_id if any(scan.session_id) else bytes(view[_SESSION_FIELD])
+    salt = segment_salt(session, source.info.number)
+    found = find_frame(view, salt, range(1, _ANY_LSN), 0, len(view))
+    if found is None:
+        return source
+    return source._replace(salt=salt, start=found.offset, first_lsn=found.lsn, end=len(view))
+
+
+def _stated_length(scan: JournalScan, index: int) -> int:
+    """How much of a segment is valid according to the next one; all of it when there is none."""
+    info = scan.segments[index]
+    if index + 1 < len(scan.segments):
+        header = scan.segments[index + 1].header
+        if header and (header.session, header.number) == (scan.session_id, info.number + 1):
+            return header.previous_length
+    return info.size
+
+
+def _salvage_segment(
+    storage: Storage, source: _Source, lsn: int, limit: int | None
+) -> Iterator[Frame | Gap]:  # fmt: skip
+    """What is whole in one segment; frames from LSN `limit` on are stale, the next segment has them."""
+    path, number = source.info.path, source.info.number
+    lost = BadPlace(0, lsn, source.problem) if source.problem else None
+    if source.first_lsn is None:
+        yield _gap(path, number, lost or BadPlace(0, lsn, "no frame"), source.info.size, limit)
+        return
+    with storage.map(path) as mapped:
+        view, end = mapped.view, min(source.end, mapped.size)
+        lsn = source.first_lsn
+        for item in survey(view, source.salt, lsn, source.start, end):
+            if limit is not None and item.lsn >= limit:
+                break
+            if lost:
+                yield _gap(path, number, lost, item.offset, item.lsn, _broken(view, lost, source))
+            if isinstance(item, RawFrame):
+                lost, lsn = None, item.lsn + 1
+                yield make_frame(view, item, number, source.created)
+            else:
+                lost = item
+        if lost is None and limit is not None and lsn < limit:
+            lost = BadPlace(end, lsn, "the file ends early")
+        if lost:
+            yield _gap(path, number, lost, end, limit, _broken(view, lost, source))
+
+
+def _gap(
+    path: str, segment: int, lost: BadPlace, end: int, next_lsn: int | None, broken: Frame | None = None
+) -> Gap:  # fmt: skip
+    last = None if next_lsn is None else next_lsn - 1
+    return Gap(path, segment, lost.offset, end - lost.offset, lost.lsn, last, lost.cause, broken)
+
+
+def _broken(view: memoryview, lost: BadPlace, source: _Source) -> Frame | None:
+    raw = lost.frame
+    return make_frame(view, raw, source.info.number, source.created) if raw and raw.kind in _KINDS else None

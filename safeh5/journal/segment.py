@@ -1,0 +1,84 @@
+"""The files of a journal: finding them, and beginning a new one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from safeh5.journal.format import SegmentHeader
+from safeh5.storage.files import Storage
+from safeh5.storage.handles import AppendFile
+
+StrPath = str | os.PathLike[str]
+
+NEW_SUFFIX: Final = ".new"
+"""A segment under construction has this behind its name; a leftover of that name is garbage."""
+
+
+def segment_name(number: int) -> str:
+    """The file name of a segment: ``journal-00000001.log``."""
+    return f"journal-{number:08d}.log"
+
+
+def segment_number(name: str) -> int | None:
+    """The number in a segment's file name, or None when it is no such name."""
+    match = re.fullmatch(r"journal-(\d{8,})\.log", name)
+    return int(match[1]) if match and segment_name(int(match[1])) == name else None
+
+
+def segment_paths(storage: Storage, directory: StrPath) -> dict[int, str]:
+    """Number and path of every segment in `directory`, in order of their numbers."""
+    names = storage.list_directory(directory)
+    found = {number: name for name in names if (number := segment_number(name)) is not None}
+    return {number: str(Path(directory, found[number])) for number in sorted(found)}
+
+
+@dataclass(frozen=True, slots=True)
+class NewSegment:
+    """A segment whose header is on disk under a temporary name.
+
+    Two steps, because they fail differently: before `publish` nothing has
+    happened that matters; after it the segment is part of the journal.
+    """
+
+    storage: Storage
+    directory: str
+    header: SegmentHeader
+
+    @property
+    def path(self) -> str:
+        """Where the segment is going to be."""
+        return str(Path(self.directory, segment_name(self.header.number)))
+
+    def prepare(self) -> None:
+        """Write the header under the temporary name and make it durable.
+
+        Raises
+        ------
+        OSError
+            It could not be done, and what was begun has been removed if possible.
+        """
+        temporary = self.path + NEW_SUFFIX
+        if self.storage.exists(temporary):
+            self.storage.unlink(temporary)
+        try:
+            self.storage.write_new(temporary, self.header.pack())
+        except OSError:
+            with contextlib.suppress(OSError):
+                self.storage.unlink(temporary)
+            raise
+
+    def publish(self) -> AppendFile:
+        """Give the segment its name, durably, and open it for appending.
+
+        The header was durable before the name existed, so a segment that is
+        found has a header: a missing or damaged one is never an accident of
+        timing.
+        """
+        self.storage.rename(self.path + NEW_SUFFIX, self.path)
+        self.storage.sync_directory(self.directory)
+        return self.storage.open_append(self.path)

@@ -1,0 +1,91 @@
+"""The tip of a journal that is being written: its end, as one value.
+
+`Tip.frame` says which bytes come next and what the end is after them; nothing
+here writes. The writer replaces its end in one step when the bytes are out.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final, NamedTuple
+
+from safeh5.journal.batches import BatchState
+from safeh5.journal.checksum import crc32c, extend, padding
+from safeh5.journal.format import (
+    SEGMENT_HEADER_SIZE,
+    Kind,
+    SegmentHeader,
+    count_in,
+    next_chain,
+    pack_frame,
+)  # fmt: skip
+from safeh5.storage.handles import AppendFile
+
+_LARGEST_ELAPSED: Final = 0xFFFF_FFFF
+_SYNC, _END = int(Kind.SYNC), int(Kind.END)
+
+
+class Tip(NamedTuple):
+    """Where the next frame goes, and what comes before it.
+
+    Attributes
+    ----------
+    file : AppendFile
+        The last segment.
+    number, salt, created : int
+        Its number, the salt of its frames, when it was begun (ns since the epoch).
+    offset, lsn : int
+        Byte offset and LSN of the next frame.
+    chain : int
+        The segment's chain so far.
+    batch : BatchState
+        The latest batch.
+    last_record : int
+        LSN of the last frame that is not a SYNC mark.
+    """
+
+    file: AppendFile
+    number: int
+    salt: int
+    created: int
+    offset: int
+    lsn: int
+    chain: int
+    batch: BatchState
+    last_record: int
+
+    @classmethod
+    def of_new(cls, file: AppendFile, header: SegmentHeader, batch: BatchState) -> Tip:
+        """The end of a segment that has nothing but a header; all before it is durable."""
+        return cls(
+            file, header.number, header.salt, header.created, SEGMENT_HEADER_SIZE, header.first_lsn,
+            header.chain, batch, header.first_lsn - 1,
+        )  # fmt: skip
+
+    def frame(
+        self, kind: int, flags: int, batch: int, meta: bytes, payload: memoryview
+    ) -> tuple[tuple[bytes, memoryview, bytes], Tip]:
+        """The bytes of the next frame, and the end after them.
+
+        Raises
+        ------
+        FormatError
+            Such a frame may not stand here.
+        """
+        file, number, salt, created, offset, lsn, chain, state, last_record = self
+        state = state.after(lsn, kind, flags, batch, count_in(meta, "records") if kind == _END else 0)
+        pad = padding(len(payload))
+        crc = extend(crc32c(payload), pad)
+        head, header_crc = pack_frame(
+            salt, offset, lsn, batch, kind, flags, _elapsed(created), meta, len(payload), crc
+        )
+        after = Tip(
+            file, number, salt, created, offset + len(head) + len(payload) + len(pad), lsn + 1,
+            next_chain(chain, header_crc), state, last_record if kind == _SYNC else lsn,
+        )  # fmt: skip
+        return (head, payload, pad), after
+
+
+def _elapsed(created: int) -> int:
+    """Milliseconds since `created` (ns), within what the field holds; clocks may go back."""
+    return min(max(0, (time.time_ns() - created) // 1_000_000), _LARGEST_ELAPSED)

@@ -1,0 +1,236 @@
+"""What a dataset will be: its type, space, layout and where its values come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import h5py
+import numpy as np
+from h5py import h5t
+
+from safeh5.errors import InvalidTreeError, InvalidTypeError
+from safeh5.microdata.dataset import MicroDataset
+from safeh5.microdata.extent import Extent, Shape, axes, extent_of
+from safeh5.microdata.nodes import MicroData, MicroDatatype
+from safeh5.microdata.scratch import Scratch
+from safeh5.microdata.sources import ArraySource, Blocks, BlockSource, Source, item_weight
+from safeh5.microdata.stored import Identity, encoded_type
+from safeh5.microdata.stored_source import StoredSource
+from safeh5.microdata.values import check_dtype, objects, reference_array
+from safeh5.operations.model import Layout
+from safeh5.operations.properties import read_layout
+from safeh5.operations.values import decode_space, decode_type, encode_shape, encode_type, is_plain
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFacts:
+    """Everything about a dataset but its attributes.
+
+    Attributes
+    ----------
+    type, space : bytes
+        As HDF5 encodes them.
+    layout : Layout
+        Creation properties.
+    source : Source or None
+        The values; None leaves the fill value everywhere.
+    committed : MicroData, Identity or None
+        The committed datatype that it shares: a node, or an object of a file.
+    owner : h5py identifier or None
+        Object in whose file references among the values are meant.
+    """
+
+    type: bytes
+    space: bytes
+    layout: Layout
+    source: Source | None = None
+    committed: MicroData | Identity | None = None
+    owner: Any = None
+
+    @property
+    def shape(self) -> Shape | None:
+        """The shape when the dataset is made; None for a null dataspace."""
+        shape: Shape | None = decode_space(self.space).shape
+        return shape
+
+
+def facts_of(node: MicroDataset, scratch: Scratch) -> DatasetFacts:
+    """The facts of a dataset node.
+
+    Raises
+    ------
+    TypeError, ValueError, OSError, InvalidTreeError
+        If its parts do not fit each other or HDF5; to be named by the caller.
+    """
+    if node.stored is not None and node.stored.layout is not None:
+        return _stored_facts(node)
+    kind, committed = type_of(node.dtype)
+    data = _ready(node, kind)
+    if kind is None:
+        kind = _type_of_data(node, data)
+    encoded = encode_type(kind)
+    if isinstance(data, h5py.Empty) or (isinstance(data, h5py.Dataset) and data.shape is None):
+        made = scratch.dataset(data=h5py.Empty(kind.dtype), **_options(node))
+        return DatasetFacts(encoded, encode_shape(None), _layout(made, kind), None, committed)
+    extent = extent_of(node, data)
+    source = _source(data, extent, encoded)
+    made = scratch.dataset(
+        shape=extent.shape, dtype=h5py.Datatype(kind), maxshape=extent.limits, **_options(node)
+    )
+    owner = data.id if isinstance(data, h5py.Dataset) else None
+    return DatasetFacts(encoded, made.get_space().encode(), _layout(made, kind), source, committed, owner)
+
+
+def _stored_facts(node: MicroDataset) -> DatasetFacts:
+    """The facts of a dataset that was read from a file, as they were there."""
+    stored = node.stored
+    if stored is None or stored.layout is None:
+        raise InvalidTreeError("the node was not read from a dataset")
+    elsewhere = stored.layout.external or stored.layout.virtual
+    source = None if elsewhere else StoredSource(node.data.id, as_stored=True)
+    return DatasetFacts(
+        stored.type, stored.space, stored.layout, source, stored.committed, node.data.id
+    )
+
+
+def _layout(made: Any, kind: h5t.TypeID) -> Layout:
+    return read_layout(made.get_create_plist(), kind)
+
+
+def _options(node: MicroDataset) -> dict[str, Any]:
+    """What of the node is an argument of `create_dataset`, defaults left to h5py."""
+    chunks = node.chunking if isinstance(node.chunking, bool) else axes(node.chunking, "chunking")
+    options = {
+        "chunks": chunks,
+        "compression": node.compression,
+        "compression_opts": node.compression_opts,
+        "shuffle": node.shuffle,
+        "fletcher32": node.fletcher32,
+        "scaleoffset": node.scaleoffset,
+        "fillvalue": node.fillvalue,
+        "fill_time": node.fill_time,
+        "track_times": node.track_times,
+        "track_order": node.track_order,
+    }
+    if isinstance(node.compression, Mapping):
+        # hdf5plugin's filters are mappings of create_dataset's arguments.
+        options |= dict(node.compression)
+    return {name: value for name, value in options.items() if value is not None}
+
+
+# --- types ------------------------------------------------------------------------
+
+
+def type_of(dtype: Any) -> tuple[h5t.TypeID | None, MicroData | Identity | None]:
+    """The HDF5 type that `dtype` says, and the committed datatype it stands for."""
+    if dtype is None:
+        return None, None
+    if isinstance(dtype, MicroDatatype):
+        return decode_type(datatype_of(dtype)), dtype
+    if isinstance(dtype, h5py.Datatype):
+        encoded, committed = encoded_type(dtype.id)
+        return decode_type(encoded), committed
+    if isinstance(dtype, h5t.TypeID):
+        return decode_type(encode_type(dtype)), None
+    return decode_type(encode_type(_string_aware(np.dtype(dtype)))), None
+
+
+def datatype_of(node: MicroDatatype) -> bytes:
+    """The encoded type of a committed datatype node."""
+    if node.stored is not None:
+        return node.stored.type
+    kind, _ = type_of(node.dtype)
+    if kind is None or isinstance(node.dtype, MicroDatatype):
+        raise InvalidTypeError(f"{node.dtype!r} is no data type to commit")
+    return encode_type(kind)
+
+
+def _string_aware(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """NumPy's own strings become variable-length ones, as Python's do in h5py."""
+    return h5py.string_dtype() if dtype.kind in "UT" else dtype
+
+
+def _type_of_data(node: MicroDataset, data: Any) -> h5t.TypeID:
+    if isinstance(data, Blocks):
+        data = data.peek()
+    nothing = isinstance(node.data, (list, tuple)) and not node.data and node.maxshape is not None
+    if data is None or nothing:
+        raise InvalidTreeError("there are no data, and no dtype says what to allocate")
+    if isinstance(data, h5py.Dataset):
+        return decode_type(encoded_type(data.id.get_type())[0])
+    dtype = data.dtype
+    if dtype == object and not (dtype.metadata or {}):
+        dtype = _guessed(data)
+    return decode_type(encode_type(_string_aware(dtype)))
+
+
+def _guessed(data: Any) -> np.dtype[Any]:
+    """The dtype of an array of objects, if all are strings."""
+    if isinstance(data, np.ndarray) and data.size and all(isinstance(item, str) for item in data.flat):
+        return h5py.string_dtype()
+    raise InvalidTypeError(
+        "an array of Python objects has no HDF5 type; give a dtype, such as h5py.string_dtype() or h5py.vlen_dtype()"
+    )
+
+
+# --- values -----------------------------------------------------------------------
+
+
+def _ready(node: MicroDataset, kind: h5t.TypeID | None) -> Any:
+    """The node's data as something with shape and dtype, `Blocks`, or None; lazy ones stay lazy."""
+    data = node.data
+    if isinstance(data, Iterator):
+        # The node keeps the first block that is looked at here: were it
+        # dropped, a tree that is refused now would be written without it later.
+        data = node.data = Blocks(data)
+    if data is None or isinstance(data, (Blocks, h5py.Dataset, h5py.Empty)):
+        return data
+    references = reference_array(data)
+    if references is not None:
+        return references
+    if isinstance(data, np.ndarray):
+        return data if kind is None or not data.dtype.hasobject else _converted(data, kind)
+    if _has_facts(data):
+        return data
+    if kind is not None and not (isinstance(data, (list, tuple)) and not data):
+        return _converted(data, kind)
+    if isinstance(data, (str, bytes)):
+        return np.array(data, dtype=h5py.string_dtype("utf-8" if isinstance(data, str) else "ascii"))
+    return np.asarray(data)
+
+
+def _has_facts(data: Any) -> bool:
+    """Whether shape and dtype are known without making an array of `data`."""
+    dtype = getattr(data, "dtype", None)
+    if not isinstance(dtype, np.dtype) or dtype == object or not hasattr(data, "shape"):
+        return False
+    return not isinstance(data, np.generic) and (hasattr(data, "__array__") or hasattr(data, "__getitem__"))
+
+
+def _converted(data: Any, kind: h5t.TypeID) -> Any:
+    """Lists, scalars and arrays of objects as an array of the type that is wanted."""
+    encoded = encode_type(kind)
+    if not is_plain(encoded):
+        return objects(data, encoded)
+    if kind.get_class() == h5t.STRING or (isinstance(data, np.ndarray) and data.dtype.kind in "UT"):
+        return np.asarray(data)
+    return np.asarray(data, dtype=kind.dtype)
+
+
+def _source(data: Any, extent: Extent, encoded: bytes) -> Source | None:
+    if isinstance(data, Blocks):
+        first = data.peek()
+        if first is not None:
+            check_dtype(first.dtype, encoded)
+        appends = extent.shape[0] == 0 and extent.limits is not None and extent.limits[0] != 0
+        row = extent.shape[1:]
+        return BlockSource(data, row, None if appends else extent.shape[0], not appends and extent.data == extent.shape)
+    if extent.data is None:
+        return None
+    if isinstance(data, h5py.Dataset) and encoded_type(data.id.get_type())[0] == encoded:
+        return StoredSource(data.id)
+    check_dtype(data.dtype, encoded)
+    sliced = isinstance(data, (np.ndarray, h5py.Dataset)) or hasattr(data, "chunks")
+    return ArraySource(data, extent.data, item_weight(data.dtype), sliced)

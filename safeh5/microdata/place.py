@@ -1,0 +1,230 @@
+"""Where each node goes: names resolved, conflicts found, before anything is written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from safeh5.errors import InvalidTreeError, InvalidTypeError, ObjectExistsError
+from safeh5.microdata.namespace import Kind, Namespace
+from safeh5.microdata.nodes import MicroData, MicroDatatype, join
+from safeh5.microdata.tree import MicroDataGroup, MicroDataset
+
+
+class Action(StrEnum):
+    """What is done with a node."""
+
+    CREATE = "create"
+    MERGE = "merge"
+    """The group exists; attributes and children are added to it."""
+    KEEP = "keep"
+    """The object exists; data and attributes are written into it."""
+    REPLACE = "replace"
+    """What exists is deleted, then the node is created."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Step:
+    """A node with its place.
+
+    Attributes
+    ----------
+    node : MicroData
+        The node.
+    path : str
+        Absolute path in the file, index of the name included.
+    action : Action
+        What is done with it.
+    above : Step or None
+        The group that holds it, None at the top.
+    """
+
+    node: MicroData
+    path: str
+    action: Action
+    above: Step | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether what stood there before is still there after."""
+        return self.action in (Action.MERGE, Action.KEEP)
+
+
+class Placement:
+    """Walks a tree and gives each node its path.
+
+    Parameters
+    ----------
+    namespace : Namespace
+        The file written to.
+    exist_ok, overwrite : bool
+        See `plan_write`.
+    """
+
+    def __init__(self, namespace: Namespace, *, exist_ok: bool, overwrite: bool) -> None:
+        self._namespace = namespace
+        self._exist_ok = exist_ok
+        self._overwrite = overwrite
+        self._seen: dict[int, str] = {}
+
+    def steps(self, root: MicroData) -> Iterator[Step]:
+        """The steps of all nodes, each group before its children.
+
+        Raises
+        ------
+        InvalidTreeError, InvalidTypeError, ObjectExistsError
+            Naming the node that is wrong.
+        """
+        pending = [self._top(root)]
+        while pending:
+            step = pending.pop()
+            yield step
+            if isinstance(step.node, MicroDataGroup):
+                pending += reversed(self._children(step, step.node))
+
+    def _top(self, root: MicroData) -> Step:
+        if not isinstance(root, MicroData):
+            raise InvalidTypeError(f"a {type(root).__name__} is no tree: give a MicroData")
+        if isinstance(root, MicroDataGroup) and root.is_root:
+            self._seen[id(root)] = "/"
+            return Step(root, "/", Action.MERGE)
+        check_name(root, str(root.parent))
+        parent = self._parent(root)
+        taken = set(self._namespace.children(parent))
+        return self._step(root, parent, _indexed_name(root, taken), None, fresh=False)
+
+    def _parent(self, root: MicroData) -> str:
+        if not isinstance(root.parent, str):
+            raise InvalidTypeError(f"the parent of {root.name} is a {type(root.parent).__name__}, not a path")
+        parent = "/" + "/".join(part for part in root.parent.split("/") if part not in ("", "."))
+        if self._namespace.kind(parent) != "group":
+            raise InvalidTreeError(
+                f"{join(parent, root.name)} has no group to be in: there is no group {parent} in the file",
+                dataset=join(parent, root.name),
+                hint="Write that group too, or correct `parent`",
+            )
+        return parent
+
+    def _children(self, step: Step, group: MicroDataGroup) -> list[Step]:
+        fresh = not step.exists
+        here = set() if fresh else set(self._namespace.children(step.path))
+        for child in group.children:
+            if not isinstance(child, MicroData):
+                raise InvalidTypeError(
+                    f"a child of {step.path} is a {type(child).__name__}, not a MicroData", dataset=step.path
+                )
+            _refuse_cycle(child, step)
+            check_name(child, step.path)
+        # Names that are given come first: an index is counted past them too.
+        given = [str(child.name) for child in group.children if not _is_indexed(child)]
+        taken = here | set(given)
+        steps, used = [], set()
+        for child in group.children:
+            name = _indexed_name(child, taken)
+            taken.add(name)
+            if name in used:
+                path = join(step.path, name)
+                raise InvalidTreeError(f"two nodes are named {path}", dataset=path)
+            used.add(name)
+            steps.append(self._step(child, step.path, name, step, fresh=fresh))
+        return steps
+
+    def _step(self, node: MicroData, parent: str, name: str, above: Step | None, *, fresh: bool) -> Step:
+        path = join(parent, name)
+        self._refuse_second_sight(node, path)
+        kind = None if fresh else self._namespace.kind(path)
+        return Step(node, path, self._action(node, path, kind), above)
+
+    def _refuse_second_sight(self, node: MicroData, path: str) -> None:
+        first = self._seen.setdefault(id(node), path)
+        if first != path:
+            raise InvalidTreeError(
+                f"{path} is the same node as {first}",
+                dataset=path,
+                hint="A HardLink gives an object a second name",
+            )
+
+    def _action(self, node: MicroData, path: str, kind: Kind | None) -> Action:
+        if kind is None:
+            return Action.CREATE
+        if isinstance(node, MicroDataGroup):
+            if kind == "group":
+                return Action.MERGE
+        elif self._overwrite and kind != "group":
+            return Action.REPLACE
+        elif self._exist_ok and kind == _kind(node):
+            return Action.KEEP
+        raise self._exists(node, path, kind)
+
+    def _exists(self, node: MicroData, path: str, kind: Kind) -> ObjectExistsError:
+        wanted = _kind(node)
+        hint = None
+        if kind != "group" and wanted != "group":
+            hint = "overwrite=True replaces it"
+            if kind == wanted:
+                hint += ", exist_ok=True keeps it and writes data and attributes into it"
+        return ObjectExistsError(
+            f"a {kind} stands at {path} where a {wanted} is to be written", dataset=path, hint=hint
+        )
+
+
+def _refuse_cycle(node: MicroData, group: Step) -> None:
+    above: Step | None = group
+    while above is not None:
+        if above.node is node:
+            raise InvalidTreeError(
+                f"{above.path} stands in {group.path}, below itself: the tree has a cycle", dataset=group.path
+            )
+        above = above.above
+
+
+def _kind(node: MicroData) -> Kind:
+    if isinstance(node, MicroDataGroup):
+        return "group"
+    if isinstance(node, MicroDataset):
+        return "dataset"
+    return "datatype" if isinstance(node, MicroDatatype) else "link"
+
+
+# --- names ------------------------------------------------------------------------
+
+
+def check_name(node: MicroData, parent: str) -> None:
+    """Raise `InvalidTreeError` unless HDF5 can hold the name of `node`."""
+    name = node.name
+    if not isinstance(name, str):
+        raise InvalidTypeError(
+            f"a node in {parent} has a {type(name).__name__} for a name: {name!r}", dataset=parent
+        )
+    where = join(parent, name.lstrip("/"))
+    if name == "":
+        raise InvalidTreeError(f"a node in {parent} has an empty name", dataset=parent)
+    if "/" in name:
+        raise InvalidTreeError(
+            f"the name {name!r} of a node in {parent} contains '/'",
+            dataset=where,
+            hint="Nest groups for a path; only the top of a tree may be '/'",
+        )
+    if name == "." or "\0" in name:
+        raise InvalidTreeError(f"HDF5 allows no object named {name!r}, in {parent}", dataset=where)
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidTreeError(
+            f"the name {name!r} in {parent} is not valid Unicode: {error}", dataset=repr(where)
+        ) from error
+
+
+def _is_indexed(node: MicroData) -> bool:
+    return isinstance(node, MicroDataGroup) and node.indexed
+
+
+def _indexed_name(node: MicroData, taken: set[str]) -> str:
+    """The name, or for an indexed group the first free one past all indices in use."""
+    if not _is_indexed(node):
+        return str(node.name)
+    pattern = re.compile(re.escape(node.name) + r"(\d+)", re.ASCII)
+    used = [int(match[1]) for match in map(pattern.fullmatch, taken) if match]
+    return f"{node.name}{max(used, default=-1) + 1:03d}"

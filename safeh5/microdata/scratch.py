@@ -1,0 +1,95 @@
+"""A throw-away HDF5 file in memory, to ask h5py what it would do.
+
+What type a value gets, which chunk shape is guessed, whether filter, shape and
+type fit: h5py answers all of it by doing it. The answers are read off the
+objects it makes, so a tree means here what `h5py.Group.create_dataset` and
+``attrs`` mean, and is refused before anything is journaled.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import h5py
+from h5py import h5a, h5d, h5r
+
+from safeh5.errors import InvalidTreeError, InvalidTypeError
+from safeh5.microdata.stored import StoredAttribute, read_attribute
+from safeh5.operations.values import decode_space, decode_type
+
+_ATTRIBUTE = b"a"
+_REFUSALS = (ValueError, OSError, RuntimeError, OverflowError, KeyError, IndexError, MemoryError)
+
+
+@contextmanager
+def about(path: str, what: str) -> Iterator[None]:
+    """Turn what h5py and NumPy raise inside into errors that name the node.
+
+    Parameters
+    ----------
+    path : str
+        The node's path.
+    what : str
+        Which part of it, as a noun: ``"the data"``.
+    """
+    try:
+        yield
+    except InvalidTreeError as error:
+        if error.dataset is None:
+            raise type(error)(f"{what} of {path} cannot be written: {error.message}", dataset=path) from error
+        raise
+    except TypeError as error:
+        raise InvalidTypeError(f"{what} of {path} cannot be written: {error}", dataset=path) from error
+    except _REFUSALS as error:
+        raise InvalidTreeError(f"{what} of {path} cannot be written: {error}", dataset=path) from error
+
+
+class Scratch:
+    """The file in memory.
+
+    Parameters
+    ----------
+    libver : tuple of str, optional
+        Bounds of file format versions of the file that will be written, since
+        they decide for example how large an attribute may be.
+    """
+
+    def __init__(self, libver: tuple[str, str] | None = None) -> None:
+        name = f"safeh5-scratch-{uuid.uuid4().hex}"
+        self._file = h5py.File(name, "w", driver="core", backing_store=False, libver=libver)
+
+    def dataset(self, **options: Any) -> h5d.DatasetID:
+        """An unnamed dataset made by ``create_dataset(**options)``."""
+        return self._file.create_dataset(None, **options).id
+
+    def attribute(self, value: Any) -> StoredAttribute:
+        """What ``attrs[name] = value`` stores."""
+        self._file.attrs.create(_ATTRIBUTE, value)
+        return self._taken()
+
+    def try_attribute(self, attribute: StoredAttribute) -> None:
+        """Raise unless an attribute of this type and space can be made."""
+        made = h5a.create(
+            self._file.id, _ATTRIBUTE, decode_type(attribute.type), decode_space(attribute.space)
+        )
+        made.close()
+        h5a.delete(self._file.id, _ATTRIBUTE)
+
+    def region(self, shape: tuple[int, ...] | None, selection: Any) -> bytes:
+        """The encoded dataspace of ``dataset[selection]`` for a dataset of `shape`."""
+        if not shape:
+            raise ValueError("a region needs a dataset that has axes")
+        dataset = self._file.create_dataset(None, shape=shape, dtype="i1")
+        return bytes(h5r.get_region(dataset.regionref[selection], dataset.id).encode())
+
+    def _taken(self) -> StoredAttribute:
+        """The attribute just made, taken out of the file again."""
+        attribute = h5a.open(self._file.id, _ATTRIBUTE)
+        try:
+            return read_attribute(attribute)
+        finally:
+            attribute.close()
+            h5a.delete(self._file.id, _ATTRIBUTE)

@@ -1,0 +1,149 @@
+"""Control records: what a session says about itself in its journal.
+
+Frames of other kinds than OPERATION carry one of these as their meta part.
+They tell recovery how the session began, how far it is known to be safe and
+how it ended.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TypeVar
+
+import h5py
+import msgspec
+
+from safeh5.errors import JournalError
+from safeh5.storage import Owner
+from safeh5.storage.fingerprint import Fingerprint
+
+
+class FileCreation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a new HDF5 file is made: arguments of ``h5py.File`` that leave a mark in it.
+
+    Attributes
+    ----------
+    libver : str or None
+        Lowest file format version to use; None is h5py's default.
+    userblock_size : int or None
+        Bytes before the HDF5 signature.
+    track_order : bool or None
+        Whether the root group keeps creation order.
+    """
+
+    libver: str | None = None
+    userblock_size: int | None = None
+    track_order: bool | None = None
+
+
+class Writer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who wrote, for messages and reports only."""
+
+    pid: int
+    host: str
+    safeh5: str
+    h5py: str
+    hdf5: str
+
+    @classmethod
+    def current(cls) -> Writer:
+        """This process and its libraries."""
+        owner = Owner.current()
+        return cls(owner.pid, owner.host, owner.safeh5, h5py.version.version, h5py.version.hdf5_version)
+
+
+class SessionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """First record of a journal: how the session began.
+
+    Attributes
+    ----------
+    target : str
+        File name of the target, beside the sidecar.
+    mode : str
+        The mode it was opened with.
+    base : Fingerprint or None
+        The target as it was found; None when there was none.
+    copy : bool
+        Whether the new file starts as a copy of `base` or empty.
+    creation : FileCreation
+        How the new file is made when it starts empty.
+    time : int
+        Nanoseconds since the epoch.
+    """
+
+    target: str
+    mode: str
+    base: Fingerprint | None
+    copy: bool
+    writer: Writer
+    time: int
+    creation: FileCreation = FileCreation()
+
+
+class ResumeRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Someone went on with the session; `purpose` is ``"resume"`` or ``"recover"``."""
+
+    writer: Writer
+    time: int
+    purpose: str
+
+
+class SealRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The session was suspended in good order."""
+
+    time: int
+
+
+class CheckpointRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything up to `applied` is in the staging file, which is on disk."""
+
+    applied: int
+    time: int
+
+
+class CommitRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The new file is whole and on disk; from here recovery rolls forward.
+
+    Attributes
+    ----------
+    result : Fingerprint
+        The staging file that is to become the target.
+    """
+
+    result: Fingerprint
+    time: int
+
+
+class RollbackRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The session was rolled back; the target stays as it is."""
+
+    time: int
+
+
+ControlRecord = SessionRecord | ResumeRecord | SealRecord | CheckpointRecord | CommitRecord | RollbackRecord
+
+_Record = TypeVar("_Record", bound=msgspec.Struct)
+
+
+def encode_control(record: ControlRecord) -> bytes:
+    """The meta part of a control frame."""
+    return msgspec.msgpack.encode(record)
+
+
+def decode_control(kind: type[_Record], meta: bytes | memoryview) -> _Record:
+    """The control record of type `kind` in `meta`.
+
+    Raises
+    ------
+    JournalError
+        If `meta` is not such a record.
+    """
+    try:
+        return msgspec.msgpack.decode(meta, type=kind)
+    except msgspec.MsgspecError as error:
+        raise JournalError(f"a {kind.__name__} cannot be read: {error}") from error
+
+
+def now() -> int:
+    """The time for a record: nanoseconds since the epoch."""
+    return time.time_ns()

@@ -1,0 +1,256 @@
+"""Carrying out a plan: the steps of a recovery, under the lock, one after the other.
+
+Each step may be cut off by a crash. Running the command again examines what
+is there and plans anew; the steps are such that this always leads to the same
+end:
+
+=============  ==============================================================
+step           a crash in the middle leaves
+=============  ==============================================================
+SAVE_TORN      a part of a copy, under a name that the next run writes again
+REPLAY         a staging file, which the next run throws away
+COMMIT         no COMMIT record (replay again) or a whole one (roll forward)
+PLACE          the old target or the new one, and a COMMIT record
+RETIRE         a trash directory, which is garbage
+MARK_ROLLBACK  no ROLLBACK record, or one that the next run finishes
+SET_ASIDE      the sidecar under the old name or the new one
+=============  ==============================================================
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from safeh5.errors import TargetExistsError
+from safeh5.events import Progress, logger, silent
+from safeh5.journal import JournalWriter, Kind
+from safeh5.operations.control import (
+    CommitRecord,
+    ResumeRecord,
+    RollbackRecord,
+    Writer,
+    encode_control,
+    now,
+)
+from safeh5.options import JournalOptions, VerifyLevel
+from safeh5.recovery import publish
+from safeh5.recovery.describe import damage_report, torn_report, unfinished_report
+from safeh5.recovery.evidence import Evidence
+from safeh5.recovery.plan import Plan, Step
+from safeh5.recovery.replay import apply_records, begin_staging
+from safeh5.recovery.report import Action, Loss, RecoveryReport
+from safeh5.recovery.salvage import salvage
+from safeh5.storage import AsideKind, Names, Storage
+from safeh5.storage.fingerprint import Fingerprint
+
+
+def carry_out(
+    storage: Storage,
+    evidence: Evidence,
+    plan: Plan,
+    *,
+    output: str | None = None,
+    verify: VerifyLevel = VerifyLevel.NONE,
+    progress: Progress = silent,
+) -> RecoveryReport:
+    """Do what `plan` says; the caller holds the lock of the target.
+
+    Raises
+    ------
+    SafeH5Error
+        If a step fails. Nothing acknowledged is lost; the command can be run again.
+    """
+    return _Recovery(storage, evidence, plan, output, verify, progress).run()
+
+
+class _Recovery:
+    """One recovery under way: what the steps hand on to each other."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        evidence: Evidence,
+        plan: Plan,
+        output: str | None,
+        verify: VerifyLevel,
+        progress: Progress,
+    ) -> None:
+        self.storage, self.evidence, self.plan = storage, evidence, plan
+        self.output, self.verify, self.progress = output, verify, progress
+        self.names = evidence.names
+        self.records = self.bytes = 0
+        self.result: str | None = None
+        self.kept: list[str] = []
+        self.losses: tuple[Loss, ...] = ()
+        self.built: Fingerprint | None = None
+
+    def run(self) -> RecoveryReport:
+        for step in self.plan.steps:
+            logger.info("%s: %s", self.names.target, step.value)
+            _STEPS[step](self)
+        return self._report()
+
+    def _report(self) -> RecoveryReport:
+        scan = self.evidence.scan
+        return RecoveryReport(
+            target=self.names.target,
+            action=self.plan.action,
+            before=self.plan.condition,
+            plan=tuple(step.value for step in self.plan.steps),
+            result=self.result,
+            records=self.records,
+            bytes=self.bytes,
+            torn=torn_report(scan),
+            unfinished=unfinished_report(scan),
+            damage=damage_report(scan),
+            kept_aside=tuple(self.kept),
+            losses=self.losses,
+            warnings=self.plan.warnings,
+        )
+
+    # --- steps --------------------------------------------------------------------
+
+    def save_torn(self) -> None:
+        kept = save_torn(self.storage, self.evidence)
+        self.kept.extend([kept] if kept else [])
+
+    def replay(self) -> None:
+        """Build the file from the journal; with an output, in a workshop of its own."""
+        names, session, scan = self._workshop(), self.evidence.session, self.evidence.scan
+        assert session is not None and scan is not None
+        staging = begin_staging(self.storage, names, session, self.progress, any_base=self.output is not None)
+        replayed = apply_records(staging, self.storage, scan, self.progress)
+        self.records, self.bytes = replayed.records, replayed.bytes
+        self.built = publish.make_ready(self.storage, names, staging, self.verify, self.progress)
+
+    def salvage(self) -> None:
+        names = self._workshop()
+        salvaged = salvage(
+            self.storage, names, self.evidence, self.progress, any_base=self.output is not None
+        )
+        self.records, self.bytes, self.losses = salvaged.records, salvaged.bytes, salvaged.losses
+        self.built = publish.make_ready(self.storage, names, salvaged.staging, self.verify, self.progress)
+
+    def commit(self) -> None:
+        assert self.built is not None and self.evidence.scan is not None
+        writer = JournalWriter.resume(self.storage, self.names.sidecar, self.evidence.scan, JournalOptions())
+        with writer:
+            writer.append(
+                Kind.RESUME,
+                encode_control(ResumeRecord(writer=Writer.current(), time=now(), purpose="recover")),
+            )
+            writer.append(Kind.COMMIT, encode_control(CommitRecord(result=self.built, time=now())))
+            writer.sync()
+
+    def place(self) -> None:
+        publish.place(self.storage, self.names)
+        self.result = self.names.target
+
+    def retire(self) -> None:
+        if self.plan.action is not Action.ROLLBACK:
+            self.result = self.names.target
+        publish.retire(self.storage, self.names, self._session_id())
+
+    def output_file(self) -> None:
+        """Give the file its name; it must be free, and is durable on return."""
+        assert self.output is not None
+        workshop = self._workshop()
+        if self.storage.exists(self.output):
+            raise TargetExistsError("the output file exists already", path=self.output)
+        self.storage.rename(workshop.staging, self.output)
+        self.storage.sync_directory(os.path.dirname(self.output))
+        self.storage.remove_tree(workshop.sidecar)
+        self.result = self.output
+
+    def keep_target(self) -> None:
+        """A second name for the old target, inside the damaged session that is kept aside."""
+        kept = os.path.join(self.names.sidecar, "target-before-salvage.h5")
+        if not self.storage.exists(kept):
+            self.storage.copy_file(self.names.target, kept, self.progress)
+            self.storage.copy_metadata(self.names.target, kept)
+            self.storage.sync_path(kept)
+            self.storage.sync_directory(self.names.sidecar)
+
+    def mark_rollback(self) -> None:
+        assert self.evidence.scan is not None
+        writer = JournalWriter.resume(self.storage, self.names.sidecar, self.evidence.scan, JournalOptions())
+        with writer:
+            writer.append(Kind.ROLLBACK, encode_control(RollbackRecord(time=now())))
+            writer.sync()
+
+    def set_aside(self) -> None:
+        kind = (
+            AsideKind.DAMAGED
+            if self.evidence.scan is None or self.evidence.scan.damage
+            else AsideKind.ROLLED_BACK
+        )
+        if self.storage.exists(self.names.staging):
+            self.storage.unlink(self.names.staging)
+        aside = self.names.aside(kind, self._session_id())
+        self.storage.rename(self.names.sidecar, aside)
+        self.storage.sync_directory(self.names.directory)
+        self.kept.append(aside)
+
+    # --- helpers ------------------------------------------------------------------
+
+    def _session_id(self) -> bytes:
+        scan = self.evidence.scan
+        return (scan.session_id if scan is not None else None) or bytes(16)
+
+    def _workshop(self) -> Names:
+        """Where the staging file is built: in the sidecar, or beside the output file.
+
+        Beside the output it has a directory of its own, on the same file
+        system, so that the last step is a rename there too.
+        """
+        if self.output is None:
+            return self.names
+        workshop = Names(self.names.target, Names.of(self.output).new_sidecar(self._session_id()))
+        if not self.storage.exists(workshop.sidecar):
+            self.storage.make_directory(workshop.sidecar)
+        return workshop
+
+
+_STEPS: dict[Step, Callable[[_Recovery], None]] = {
+    Step.SAVE_TORN: _Recovery.save_torn,
+    Step.REPLAY: _Recovery.replay,
+    Step.SALVAGE: _Recovery.salvage,
+    Step.COMMIT: _Recovery.commit,
+    Step.KEEP_TARGET: _Recovery.keep_target,
+    Step.PLACE: _Recovery.place,
+    Step.OUTPUT: _Recovery.output_file,
+    Step.RETIRE: _Recovery.retire,
+    Step.MARK_ROLLBACK: _Recovery.mark_rollback,
+    Step.SET_ASIDE: _Recovery.set_aside,
+}
+
+
+def save_torn(storage: Storage, evidence: Evidence) -> str | None:
+    """Copy the torn end of the journal to a file beside the target; returns its path.
+
+    The bytes were never acknowledged, and they stay in their segment too until
+    the session ends. They are kept because nothing is thrown away silently.
+    """
+    scan = evidence.scan
+    if scan is None or scan.torn is None:
+        return None
+    torn = scan.torn
+    assert scan.session_id is not None
+    with storage.map(evidence.names.segment(torn.segment)) as mapped:
+        tail = bytes(mapped.view[torn.offset : torn.offset + torn.size])
+    if not tail.strip(b"\0"):
+        return None
+    kept = evidence.names.torn(scan.session_id, torn.segment, torn.offset)
+    if storage.exists(kept):
+        storage.unlink(kept)
+    storage.write_new(kept, tail)
+    storage.sync_directory(evidence.names.directory)
+    return kept
+
+
+def remove_leftovers(storage: Storage, names: Names) -> None:
+    """Remove what finished sessions of this target left behind; the caller holds the lock."""
+    for path in names.leftovers():
+        logger.info("removing %s, a leftover of a finished session", path)
+        storage.remove_tree(path)

@@ -1,0 +1,203 @@
+"""From evidence and wish to a list of steps: a pure function, shown by ``--dry-run``.
+
+Everything that recovery may refuse is refused here, before anything is
+touched. `act` carries the steps out one after the other; each may be
+interrupted and the whole run again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from safeh5.errors import (
+    CorruptJournalError,
+    ForeignSidecarError,
+    InvalidOptionError,
+    NothingToRecoverError,
+    RecoverError,
+    SessionLockedError,
+    TargetChangedError,
+    UnsupportedVersion,
+    recover_command,
+)
+from safeh5.recovery.classify import classify, explain, same_content, target_state
+from safeh5.recovery.evidence import Evidence
+from safeh5.recovery.report import Action, Condition, TargetState
+
+
+class Step(StrEnum):
+    """One step of a recovery; the value says it in words."""
+
+    SAVE_TORN = "copy the torn end of the journal aside"
+    REPLAY = "build the HDF5 file from the journal"
+    SALVAGE = "build the HDF5 file from every batch of the journal that is whole"
+    COMMIT = "write the COMMIT record"
+    KEEP_TARGET = "keep the old target beside the damaged session"
+    PLACE = "rename the new file over the target"
+    OUTPUT = "rename the new file to the output path"
+    RETIRE = "remove the sidecar"
+    MARK_ROLLBACK = "write the ROLLBACK record"
+    SET_ASIDE = "keep the sidecar aside under another name"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be done, in order.
+
+    Attributes
+    ----------
+    action : Action
+        What was asked for.
+    condition : Condition
+        What stands there now.
+    steps : tuple of Step
+        What to do; empty when there is nothing to do.
+    warnings : tuple of str
+        What the user should know before.
+    """
+
+    action: Action
+    condition: Condition
+    steps: tuple[Step, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def make_plan(evidence: Evidence, action: Action, *, output: str | None = None, purge: bool = False) -> Plan:
+    """The steps that do `action`.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        What stands there.
+    action : Action
+        What to do about it.
+    output : str, optional
+        Build the result at this path and leave target and sidecar alone.
+    purge : bool
+        Roll back for good: delete the sidecar instead of keeping it aside.
+
+    Raises
+    ------
+    SessionLockedError, ForeignSidecarError, UnsupportedVersion, CorruptJournalError
+        If the condition does not allow `action`.
+    TargetChangedError
+        If somebody else wrote the target since the session began.
+    NothingToRecoverError
+        If there is neither a session nor a file.
+    """
+    condition = classify(evidence)
+    _refuse_what_nobody_may_touch(evidence, condition)
+    if condition is Condition.CLEAN:
+        if evidence.target is None and not evidence.names.leftovers():
+            raise NothingToRecoverError(
+                "there is neither a file nor a session of safeh5", path=evidence.names.target
+            )
+        return Plan(action, condition, ())
+    if output is not None and action is Action.ROLLBACK:
+        raise InvalidOptionError("an output file has no meaning for a roll back")
+    if action is Action.ROLLBACK:
+        return _plan_rollback(evidence, condition, purge)
+    if action is Action.SALVAGE and condition is Condition.CORRUPT:
+        return _plan_salvage(evidence, condition, output)
+    return _plan_replay(evidence, action, condition, output)
+
+
+def _refuse_what_nobody_may_touch(evidence: Evidence, condition: Condition) -> None:
+    path = evidence.names.sidecar
+    if condition is Condition.LIVE:
+        who = evidence.owner.describe() if evidence.owner else None
+        raise SessionLockedError(
+            f"{evidence.names.target} is being written" + (f" by {who}" if who else ""),
+            path=evidence.names.target,
+            holder=who,
+            hint="Wait until it ends, or stop it first",
+        )
+    if condition is Condition.FOREIGN:
+        raise ForeignSidecarError(
+            f"{path} stands where the sidecar should be, and is not a session of safeh5: {evidence.problem}",
+            path=path,
+            safe="Nothing was touched",
+            hint="Move it away if it is not needed",
+        )
+    if condition is Condition.UNSUPPORTED:
+        raise UnsupportedVersion(
+            f"the journal was written by a newer version of safeh5: {evidence.problem}",
+            path=path,
+            safe="It is not damaged and nothing was touched",
+            hint="Recover it with the version of safeh5 that wrote it, or a newer one",
+        )
+
+
+def _plan_rollback(evidence: Evidence, condition: Condition, purge: bool) -> Plan:
+    last = Step.RETIRE if purge else Step.SET_ASIDE
+    if evidence.names.is_aside:
+        return Plan(Action.ROLLBACK, condition, (Step.RETIRE,) if purge else ())
+    if condition is Condition.IN_DOUBT:
+        raise RecoverError(
+            "the session has its COMMIT record, so it is committed and cannot be rolled back",
+            path=evidence.names.target,
+            hint="Finish it with: " + recover_command(evidence.names.target),
+        )
+    mark = () if condition in (Condition.CORRUPT, Condition.ROLLED_BACK) else (Step.MARK_ROLLBACK,)
+    return Plan(Action.ROLLBACK, condition, (*mark, last))
+
+
+def _plan_salvage(evidence: Evidence, condition: Condition, output: str | None) -> Plan:
+    if output is not None:
+        return Plan(Action.SALVAGE, condition, (Step.SALVAGE, Step.OUTPUT))
+    _require_base(evidence)
+    keep = (Step.KEEP_TARGET,) if evidence.target is not None else ()
+    return Plan(Action.SALVAGE, condition, (Step.SALVAGE, *keep, Step.PLACE, Step.SET_ASIDE))
+
+
+def _plan_replay(evidence: Evidence, action: Action, condition: Condition, output: str | None) -> Plan:
+    if condition is Condition.CORRUPT:
+        raise corrupt_journal(evidence)
+    if output is not None:
+        changed = target_state(evidence) is TargetState.CHANGED
+        warning = ("the target has changed since the session began: the result starts from it as it is now",)
+        return Plan(action, condition, (Step.REPLAY, Step.OUTPUT), warning if changed else ())
+    if evidence.names.is_aside:
+        raise InvalidOptionError(
+            f"{evidence.names.sidecar} was set aside and cannot be replayed over the target",
+            hint="Build another file from it with: "
+            + recover_command(evidence.names.sidecar, "--replay", "--output", "FILE.h5"),
+        )
+    torn = (Step.SAVE_TORN,) if evidence.scan is not None and evidence.scan.torn is not None else ()
+    if condition is Condition.ROLLED_BACK:
+        return Plan(
+            action, condition, (Step.SET_ASIDE,), ("the session had been rolled back: nothing is replayed",)
+        )
+    if target_state(evidence) is TargetState.COMMITTED:
+        return Plan(action, condition, (*torn, Step.RETIRE))
+    _require_base(evidence)
+    if evidence.commit is not None and same_content(evidence.staging, evidence.commit.result):
+        return Plan(action, condition, (*torn, Step.PLACE, Step.RETIRE))
+    return Plan(action, condition, (*torn, Step.REPLAY, Step.COMMIT, Step.PLACE, Step.RETIRE))
+
+
+def _require_base(evidence: Evidence) -> None:
+    if target_state(evidence) is TargetState.CHANGED:
+        raise TargetChangedError(
+            f"{evidence.names.target} was changed by someone else since the session began",
+            path=evidence.names.target,
+            safe="It is left as it is, and everything acknowledged is kept in the journal",
+            hint="Write the session's result to another file with: "
+            + recover_command(evidence.names.target, "--replay", "--output", "FILE.h5"),
+        )
+
+
+def corrupt_journal(evidence: Evidence) -> CorruptJournalError:
+    """The error that names the first damaged place of the journal."""
+    message, command = explain(evidence, Condition.CORRUPT)
+    damage = evidence.scan.damage[0] if evidence.scan is not None and evidence.scan.damage else None
+    return CorruptJournalError(
+        message,
+        path=evidence.names.sidecar if damage is None else damage.path,
+        lsn=None if damage is None else damage.lsn,
+        segment=None if damage is None else damage.segment,
+        offset=None if damage is None else damage.offset,
+        cause=evidence.problem if damage is None else damage.cause,
+        hint=f"Bring back what is whole with: {command}",
+    )

@@ -1,0 +1,184 @@
+"""Salvage: past the damage, with a list of everything that was lost.
+
+Only batches that are whole are applied; one damaged record loses its batch,
+because half a batch is what nobody ever wrote. A batch that HDF5 refuses
+because something it builds on was lost is lost too, and named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from safeh5.applier import Staging
+from safeh5.errors import ApplyError, CorruptJournalError, JournalError
+from safeh5.events import Progress, ProgressEvent, logger
+from safeh5.journal import WHOLE, Frame, Gap, JournalScan, Kind, salvage_frames
+from safeh5.journal.format import FormatError, count_in
+from safeh5.operations import codec
+from safeh5.recovery.evidence import Evidence
+from safeh5.recovery.replay import begin_staging
+from safeh5.recovery.report import Loss
+from safeh5.storage import Names, Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Salvaged:
+    """A staging file with what could be brought back.
+
+    Attributes
+    ----------
+    staging : Staging
+        Open for more.
+    records, bytes : int
+        What was applied.
+    losses : tuple of Loss
+        What was not.
+    """
+
+    staging: Staging
+    records: int
+    bytes: int
+    losses: tuple[Loss, ...]
+
+
+def salvage(
+    storage: Storage, names: Names, evidence: Evidence, progress: Progress, *, any_base: bool = False
+) -> Salvaged:
+    """Build a staging file from every batch that is whole.
+
+    Raises
+    ------
+    CorruptJournalError
+        If the first record is lost, which says what the session began with.
+    """
+    scan, session = evidence.scan, evidence.session
+    if scan is None or session is None:
+        raise CorruptJournalError(
+            "the journal's first record, which says how the session began, is lost: nothing can be built on it",
+            path=names.sidecar,
+            safe="The target is untouched",
+            hint="Keep the sidecar; look into it with: safeh5 inspect PATH",
+        )
+    audit = _audit(storage, scan)
+    while True:
+        staging = begin_staging(storage, names, session, progress, any_base=any_base)
+        try:
+            records, size = _apply_whole(staging, storage, scan, audit, progress)
+        except _Restart:
+            staging.discard()
+        except BaseException:
+            staging.discard()
+            raise
+        else:
+            return Salvaged(staging, records, size, tuple(audit.losses))
+
+
+class _Restart(Exception):
+    """A batch failed after a part of it was applied: begin again without it."""
+
+
+@dataclass
+class _Audit:
+    """Which batches are not to be applied, and what is lost with them."""
+
+    left_out: set[int] = field(default_factory=set)
+    losses: list[Loss] = field(default_factory=list)
+
+
+def _audit(storage: Storage, scan: JournalScan) -> _Audit:
+    """Go through the journal once and find the batches that are not whole."""
+    audit = _Audit(left_out=set(scan.aborted))
+    open_batch, records, first = 0, 0, 0
+    for item in salvage_frames(storage, scan):
+        if isinstance(item, Gap):
+            audit.losses.append(_gap_loss(item))
+        elif item.kind is Kind.OPERATION and not item.flags & WHOLE:
+            if item.batch != open_batch:
+                _leave_out(audit, open_batch, first)
+                open_batch, records, first = item.batch, 0, item.lsn
+            records += 1
+        elif item.kind is Kind.END:
+            if item.batch != open_batch or _stated(item) != records:
+                _leave_out(audit, item.batch, item.lsn)
+            open_batch = 0
+        elif item.kind is Kind.ABORT:
+            audit.left_out.add(item.batch)
+            open_batch = 0 if item.batch == open_batch else open_batch
+    # The batch at the end of the journal, without its end, was never acknowledged: no loss.
+    audit.left_out.add(open_batch)
+    return audit
+
+
+def _stated(end: Frame) -> int:
+    try:
+        return count_in(end.meta, "records")
+    except FormatError:
+        return -1
+
+
+def _leave_out(audit: _Audit, batch: int, lsn: int) -> None:
+    if batch and batch not in audit.left_out:
+        audit.left_out.add(batch)
+        audit.losses.append(
+            Loss(what=f"batch {batch}: a part of it is damaged, so none of it is applied", first_lsn=lsn)
+        )
+
+
+def _gap_loss(gap: Gap) -> Loss:
+    return Loss(
+        what=f"segment {gap.segment}, offset {gap.offset}, {gap.size} bytes: {gap.cause}",
+        first_lsn=gap.first_lsn,
+        last_lsn=gap.last_lsn,
+        dataset=_object_of(gap.broken) if gap.broken is not None else None,
+    )
+
+
+def _object_of(frame: Frame) -> str | None:
+    if frame.kind is not Kind.OPERATION:
+        return None
+    try:
+        return codec.decode(frame.meta).path
+    except JournalError:
+        return None
+
+
+def _apply_whole(
+    staging: Staging, storage: Storage, scan: JournalScan, audit: _Audit, progress: Progress
+) -> tuple[int, int]:
+    """Apply every batch that is not left out; returns records and bytes."""
+    records, size, applied_of_batch, batch = 0, 0, 0, 0
+    for frame in _operations(storage, scan):
+        if frame.batch in audit.left_out:
+            continue
+        if frame.batch != batch:
+            batch, applied_of_batch = frame.batch, 0
+        try:
+            staging.applier.apply(codec.decode(frame.meta), frame.payload, lsn=frame.lsn)
+        except (ApplyError, JournalError) as error:
+            staging.check()
+            _refuse(audit, frame, error)
+            if applied_of_batch:
+                raise _Restart from error
+            continue
+        records, size, applied_of_batch = records + 1, size + len(frame.payload), applied_of_batch + 1
+        progress(ProgressEvent("salvaging", size, None))
+    return records, size
+
+
+def _operations(storage: Storage, scan: JournalScan) -> Iterator[Frame]:
+    for item in salvage_frames(storage, scan):
+        if isinstance(item, Frame) and item.kind is Kind.OPERATION:
+            yield item
+
+
+def _refuse(audit: _Audit, frame: Frame, error: ApplyError | JournalError) -> None:
+    logger.warning("batch %s is left out: %s", frame.batch, error)
+    audit.left_out.add(frame.batch)
+    audit.losses.append(
+        Loss(
+            what=f"batch {frame.batch} cannot be applied without what was lost before: {error.message}",
+            first_lsn=frame.lsn,
+            dataset=_object_of(frame),
+        )
+    )

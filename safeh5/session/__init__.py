@@ -1,0 +1,94 @@
+"""Sessions: the life cycle of one transaction on one HDF5 file."""
+
+from __future__ import annotations
+
+import os
+
+from safeh5.events import Progress, silent
+from safeh5.operations.control import FileCreation
+from safeh5.options import MIB, Durability, JournalOptions, Mode, OnError, VerifyLevel, choose
+from safeh5.recovery.report import Action
+from safeh5.session.opening import Opening, open_session
+from safeh5.session.session import Session, State
+from safeh5.session.written import Written
+from safeh5.storage import Storage
+
+__all__ = ["Session", "State", "Written", "open"]
+
+
+def open(
+    path: str | os.PathLike[str],
+    mode: Mode = "a",
+    *,
+    resume: bool = False,
+    recover: Action | str | None = None,
+    durability: Durability | str = Durability.RECORD,
+    interval_ms: int = 100,
+    on_error: OnError | str = OnError.SUSPEND,
+    verify: VerifyLevel | str = VerifyLevel.NONE,
+    lock_timeout: float = 0.0,
+    libver: str | None = None,
+    userblock_size: int | None = None,
+    track_order: bool | None = None,
+    segment_bytes: int = 256 * MIB,
+    progress: Progress = silent,
+    storage: Storage | None = None,
+) -> Session:
+    """Begin a session on an HDF5 file.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; symbolic links are followed to the real one.
+    mode : {"a", "r+", "w", "x", "w-"}
+        As in h5py: ``"a"`` changes a file or makes one, ``"r+"`` changes one,
+        ``"x"`` and ``"w-"`` make one that must not exist, ``"w"`` makes one.
+        None of them touches an existing file before commit.
+    resume : bool
+        Go on with an interrupted session, if there is one.
+    recover : {"replay", "rollback"}, optional
+        Finish or undo an interrupted session first, if there is one.
+    durability : {"record", "interval", "flush"}
+        When a call that changes something returns: when it is on disk; soon
+        before it is; or at once, and it is on disk at `Session.sync`.
+    interval_ms : int
+        The bound of ``"interval"``, in milliseconds.
+    on_error : {"suspend", "rollback", "commit"}
+        What a ``with`` block does when an exception leaves it.
+    verify : {"none", "structure", "full"}
+        How much of the new file is read again before it replaces the target.
+    lock_timeout : float
+        Seconds to wait for another session to end.
+    libver, userblock_size, track_order
+        As in `h5py.File`, for a file made anew.
+    segment_bytes : int
+        Size at which the journal begins a new segment file.
+    progress : callable, optional
+        Gets `ProgressEvent` while copying and replaying.
+
+    Returns
+    -------
+    Session
+        A context manager: commits when it is left without an exception.
+
+    Raises
+    ------
+    SessionLockedError
+        Somebody else is writing the file.
+    InterruptedSessionError
+        An earlier session was interrupted, and neither `resume` nor `recover` was given.
+    TargetNotFoundError, TargetExistsError, NotHDF5Error
+        The file does not fit the mode.
+    """
+    opening = Opening(
+        mode=mode,
+        resume=resume,
+        recover=None if recover is None else choose(Action, recover, "recover"),
+        journal=JournalOptions(choose(Durability, durability, "durability"), interval_ms, segment_bytes),
+        on_error=choose(OnError, on_error, "on_error"),
+        verify=choose(VerifyLevel, verify, "verify"),
+        creation=FileCreation(libver=libver, userblock_size=userblock_size, track_order=track_order),
+        lock_timeout=lock_timeout,
+        progress=progress,
+    )
+    return open_session(path, opening, storage or Storage())

@@ -1,0 +1,58 @@
+"""The steps that end a session; which of them, and in which state, is the session's business.
+
+The order of the writes and syncs of a commit is explained in `safeh5.recovery.publish`.
+"""
+
+from __future__ import annotations
+
+from safeh5.events import logger
+from safeh5.journal import Kind
+from safeh5.operations.control import CommitRecord, now
+from safeh5.recovery import publish
+from safeh5.session.parts import Parts
+from safeh5.storage import AsideKind
+from safeh5.storage.fingerprint import Fingerprint
+
+
+def prepare(parts: Parts, *, journaled: bool) -> Fingerprint:
+    """Finish the staging file: whole, closed, verified, durable. Nothing is decided by that."""
+    parts.log.sync()
+    staging = parts.workspace.sure_staging(journaled=journaled)
+    parts.workspace.release()
+    try:
+        return publish.make_ready(parts.storage, parts.names, staging, parts.verify, parts.progress)
+    except BaseException:
+        staging.discard()
+        raise
+
+
+def decide(parts: Parts, result: Fingerprint) -> None:
+    """Write the COMMIT record, durably: from here on recovery rolls forward."""
+    publish.require_commit_possible(parts.names, parts.record, parts.lock)
+    parts.log.control(Kind.COMMIT, CommitRecord(result=result, time=now()))
+
+
+def place_and_retire(parts: Parts) -> None:
+    """Rename the new file over the target, then let the sidecar go."""
+    publish.place(parts.storage, parts.names)
+    retire(parts)
+
+
+def retire(parts: Parts) -> None:
+    """Delete the sidecar."""
+    parts.workspace.discard()
+    parts.log.journal.close()
+    publish.retire(parts.storage, parts.names, parts.session_id)
+
+
+def set_aside(parts: Parts) -> None:
+    """Keep the sidecar under a name that says what it is."""
+    parts.log.journal.close()
+    aside = parts.names.aside(AsideKind.ROLLED_BACK, parts.session_id)
+    parts.storage.rename(parts.names.sidecar, aside)
+    parts.storage.sync_directory(parts.names.directory)
+    logger.info("the session is kept at %s", aside)
+
+
+def nothing(parts: Parts) -> None:
+    """No last steps: a suspended session leaves everything where it is."""

@@ -1,0 +1,117 @@
+"""Operations into the journal, in batches that exist whole or not at all.
+
+State machine of the log
+------------------------
+::
+
+    QUIET --begin--> IN BATCH --end----> QUIET      END is in the journal
+                        |
+                        +------abort---> QUIET      ABORT is in the journal
+                        +------abort---> OWING      ABORT could not be written (disk full)
+    OWING --any append--> the ABORT that is owed goes first
+
+Invariants
+----------
+1. Frames of one batch stand together: nothing else is appended while a batch
+   is open, except the journal's own sync marks.
+2. No frame follows an unfinished batch but its END or its ABORT; so an
+   unfinished batch can only be the journal's last word, and reading it as
+   "does not exist" is right.
+3. With durability ``"record"``, END is on disk before `end` returns.
+"""
+
+from __future__ import annotations
+
+from safeh5._typing import Buffer
+from safeh5.errors import FreeSpaceError
+from safeh5.events import logger
+from safeh5.journal import JournalWriter, Kind
+from safeh5.operations import codec
+from safeh5.operations.control import ControlRecord, encode_control
+from safeh5.operations.model import Operation
+from safeh5.options import Durability
+
+
+class BatchLog:
+    """Appends operations in batches, durable as the policy says.
+
+    Parameters
+    ----------
+    journal : JournalWriter
+        Where to.
+    durability : Durability
+        When `end` may return.
+    """
+
+    def __init__(self, journal: JournalWriter, durability: Durability) -> None:
+        self.journal = journal
+        self._durability = durability
+        self._batch: int | None = None
+        self._owing: int | None = None
+        self._records = 0
+
+    @property
+    def in_batch(self) -> bool:
+        """Whether a batch is open."""
+        return self._batch is not None
+
+    @property
+    def records(self) -> int:
+        """Operations in the open batch so far."""
+        return self._records
+
+    def begin(self) -> None:
+        """Open a batch; nothing is written yet."""
+        self._batch, self._records = self.journal.last_batch + 1, 0
+
+    def record(self, operation: Operation, payload: Buffer = b"") -> int:
+        """Append one operation of the open batch; returns its LSN. Not durable yet."""
+        assert self._batch is not None
+        self._settle()
+        lsn = self.journal.append(Kind.OPERATION, codec.encode(operation), payload, batch=self._batch)
+        self._records += 1
+        return lsn
+
+    def end(self) -> int:
+        """End the open batch; returns the LSN of its end.
+
+        An empty batch leaves no trace. With durability ``"record"`` the batch
+        is on disk on return. If END itself finds no room the batch is still
+        open, to be aborted.
+        """
+        assert self._batch is not None
+        if not self._records:
+            self._batch = None
+            return self.journal.next_lsn - 1
+        lsn = self.journal.end_batch(self._batch)
+        self._batch = None
+        if self._durability is Durability.RECORD:
+            self.journal.sync()
+        return lsn
+
+    def abort(self) -> None:
+        """Cancel the open batch; a full disk does not stop that."""
+        batch, self._batch = self._batch, None
+        if not self._records:
+            return
+        self._owing = batch
+        try:
+            self._settle()
+        except FreeSpaceError as error:
+            logger.warning("batch %s is cancelled, to be noted when there is room: %s", batch, error)
+
+    def control(self, kind: Kind, record: ControlRecord) -> int:
+        """Append a control record and make it, and all before it, durable."""
+        self._settle()
+        self.journal.append(kind, encode_control(record))
+        return self.journal.sync()
+
+    def sync(self) -> int:
+        """Make everything appended so far durable; returns the LSN up to which it is."""
+        return self.journal.sync()
+
+    def _settle(self) -> None:
+        """Append the ABORT that is owed, if any (invariant 2)."""
+        if self._owing is not None:
+            self.journal.abort_batch(self._owing)
+            self._owing = None

@@ -1,0 +1,309 @@
+"""Opening: from a path to a session that holds the lock and has a journal.
+
+Order of things, and why
+------------------------
+1. The lock, before anything is looked at: what is seen then stays so.
+2. Leftovers of finished sessions go: under the lock they belong to nobody.
+3. An interrupted session is found before a new one can be begun over it.
+4. The target is checked: opening never truncates, never creates over, never
+   takes a file that HDF5 cannot read.
+5. The sidecar is made under a temporary name, made durable, renamed, and the
+   directory is synced: a sidecar that exists has a whole first segment.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import dataclass, field
+
+import h5py
+
+from safeh5.errors import (
+    DiskFullError,
+    ForeignSidecarError,
+    InterruptedSessionError,
+    InvalidOptionError,
+    JournalWriteError,
+    NotHDF5Error,
+    TargetExistsError,
+    TargetNotFoundError,
+    UnsupportedVersion,
+    recover_command,
+)
+from safeh5.events import Progress, logger, silent
+from safeh5.journal import JournalScan, JournalWriter, Kind, scan
+from safeh5.journal.failures import NO_SPACE
+from safeh5.operations.control import FileCreation, ResumeRecord, SessionRecord, Writer, encode_control, now
+from safeh5.options import MODES, JournalOptions, OnError, VerifyLevel
+from safeh5.recovery.act import carry_out, remove_leftovers, save_torn
+from safeh5.recovery.classify import classify, explain
+from safeh5.recovery.evidence import Evidence, examine
+from safeh5.recovery.locking import lock_target
+from safeh5.recovery.plan import corrupt_journal, make_plan
+from safeh5.recovery.report import Action, Condition
+from safeh5.session.log import BatchLog
+from safeh5.session.parts import Parts
+from safeh5.session.session import Session
+from safeh5.session.workspace import Workspace
+from safeh5.storage import Names, Owner, Storage, TargetLock
+from safeh5.storage.fingerprint import Fingerprint
+
+_RESUMABLE = (Condition.INTERRUPTED, Condition.SUSPENDED)
+_ENDED = (Condition.IN_DOUBT, Condition.ROLLED_BACK)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What `safeh5.open` was asked for.
+
+    Attributes
+    ----------
+    mode : str
+        One of `MODES`.
+    resume : bool
+        Go on with an interrupted session, if there is one.
+    recover : Action or None
+        Replay or roll back an interrupted session first, then begin a new one.
+    journal : JournalOptions
+        How the journal is laid out.
+    on_error : OnError
+        What a ``with`` block does when an exception leaves it.
+    verify : VerifyLevel
+        How much of the new file is read again before commit.
+    creation : FileCreation
+        How a new HDF5 file is made.
+    lock_timeout : float
+        Seconds to wait for the lock.
+    """
+
+    mode: str = "a"
+    resume: bool = False
+    recover: Action | None = None
+    journal: JournalOptions = field(default_factory=JournalOptions)
+    on_error: OnError = OnError.SUSPEND
+    verify: VerifyLevel = VerifyLevel.NONE
+    creation: FileCreation = field(default_factory=FileCreation)
+    lock_timeout: float = 0.0
+    progress: Progress = silent
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise InvalidOptionError(f"mode={self.mode!r} is not one of {', '.join(map(repr, MODES))}")
+        if self.resume and self.recover is not None:
+            raise InvalidOptionError(
+                "resume goes on with an interrupted session and recover ends it: choose one"
+            )
+
+
+def open_session(path: str | os.PathLike[str], opening: Opening, storage: Storage) -> Session:
+    """The session that `opening` asks for.
+
+    Raises
+    ------
+    SessionLockedError, InterruptedSessionError, CorruptJournalError
+        The target has another session.
+    TargetNotFoundError, TargetExistsError, NotHDF5Error
+        The target does not fit the mode.
+    """
+    names = _names_of_target(path)
+    lock = lock_target(storage, names, opening.lock_timeout)
+    try:
+        return _open_locked(storage, names, lock, opening)
+    except BaseException:
+        lock.release(remove=True)
+        raise
+
+
+def _names_of_target(path: str | os.PathLike[str]) -> Names:
+    names = Names.of(path)
+    if names.is_aside or os.path.realpath(os.fspath(path)) == names.sidecar:
+        raise InvalidOptionError(
+            f"{os.fspath(path)} is the sidecar of a session; open the HDF5 file {names.target}",
+            path=names.target,
+        )
+    if not os.path.isdir(names.directory):
+        raise TargetNotFoundError("there is no such directory", path=names.directory)
+    if os.path.isdir(names.target):
+        raise NotHDF5Error("this is a directory", path=names.target)
+    return names
+
+
+def _open_locked(storage: Storage, names: Names, lock: TargetLock, opening: Opening) -> Session:
+    remove_leftovers(storage, names)
+    evidence = examine(storage, names, locked=False)
+    condition = classify(evidence)
+    if condition in _RESUMABLE and opening.resume:
+        return _resume(storage, names, lock, opening, evidence)
+    if condition is not Condition.CLEAN:
+        _end_interrupted(storage, evidence, condition, opening)
+    return _begin(storage, names, lock, opening)
+
+
+def _end_interrupted(storage: Storage, evidence: Evidence, condition: Condition, opening: Opening) -> None:
+    """Finish or undo the session found there, if that was asked for or is a formality."""
+    action = opening.recover
+    if action is None and condition in _ENDED and opening.resume:
+        action = Action.REPLAY
+    if action is None or condition in (Condition.FOREIGN, Condition.UNSUPPORTED):
+        raise _not_asked_for(evidence, condition)
+    report = carry_out(storage, evidence, make_plan(evidence, action), progress=opening.progress)
+    for warning in report.warnings:
+        logger.warning("%s", warning)
+
+
+def _not_asked_for(evidence: Evidence, condition: Condition) -> Exception:
+    sentence, command = explain(evidence, condition)
+    target = evidence.names.target
+    if condition is Condition.CORRUPT:
+        return corrupt_journal(evidence)
+    if condition is Condition.FOREIGN:
+        return ForeignSidecarError(sentence, path=evidence.names.sidecar, safe="Nothing was touched")
+    if condition is Condition.UNSUPPORTED:
+        return UnsupportedVersion(sentence, path=evidence.names.sidecar, safe="Nothing was touched")
+    resume = ", or go on with it with safeh5.open(..., resume=True)" if condition in _RESUMABLE else ""
+    return InterruptedSessionError(
+        f"{target} has an unfinished session. {sentence}",
+        path=target,
+        safe="The file itself is whole, and nothing acknowledged is lost",
+        hint=f"Finish it with: {command or recover_command(target)}{resume}; give it up with: "
+        + recover_command(target, "--rollback"),
+    )
+
+
+# --- a new session ------------------------------------------------------------------
+
+
+def _begin(storage: Storage, names: Names, lock: TargetLock, opening: Opening) -> Session:
+    base = _check_target(names, opening.mode)
+    copy = base is not None and opening.mode in ("a", "r+")
+    record = SessionRecord(
+        target=os.path.basename(names.target),
+        mode=opening.mode,
+        base=base,
+        copy=copy,
+        writer=Writer.current(),
+        time=now(),
+        creation=opening.creation,
+    )
+    session_id = uuid.uuid4().bytes
+    journal = _make_sidecar(storage, names, session_id, record, opening.journal)
+    return _session(storage, names, lock, opening, record, journal, session_id, journaled=False)
+
+
+def _check_target(names: Names, mode: str) -> Fingerprint | None:
+    """What the target looks like, once it is known to fit `mode`."""
+    base = Fingerprint.of(names.target)
+    if base is None:
+        if mode == "r+":
+            raise TargetNotFoundError(
+                "there is no such file, and mode 'r+' does not make one", path=names.target
+            )
+        return None
+    if mode in ("x", "w-"):
+        raise TargetExistsError(f"the file exists, and mode {mode!r} makes a new one", path=names.target)
+    if mode in ("a", "r+"):
+        _require_hdf5(names.target)
+    return base
+
+
+def _require_hdf5(target: str) -> None:
+    """Open the target for reading: what HDF5 cannot read is not copied, changed and put back."""
+    try:
+        with h5py.File(target, "r"):
+            pass
+    except OSError as error:
+        raise NotHDF5Error(
+            f"{target} is not an HDF5 file that can be opened: {error}",
+            path=target,
+            safe="It was not touched",
+            hint="Look at it with: safeh5 verify FILE; mode 'w' replaces it at commit",
+        ) from error
+
+
+def _make_sidecar(
+    storage: Storage, names: Names, session_id: bytes, record: SessionRecord, options: JournalOptions
+) -> JournalWriter:
+    """The sidecar, whole and durable under its name, or nothing.
+
+    Everything in it is synced before the rename, and the rename before this
+    returns. A crash before leaves a directory under the temporary name, which
+    the next open removes.
+    """
+    made = names.new_sidecar(session_id)
+    try:
+        storage.make_directory(made)
+        try:
+            journal = JournalWriter.create(storage, made, session_id, options)
+            journal.append(Kind.SESSION, encode_control(record))
+            journal.sync()
+            storage.write_new(os.path.join(made, os.path.basename(names.owner)), Owner.current().to_json())
+            storage.sync_directory(made)
+            storage.rename(made, names.sidecar)
+            storage.sync_directory(names.directory)
+        except BaseException:
+            storage.remove_tree(made if storage.exists(made) else names.sidecar)
+            raise
+    except OSError as error:
+        if isinstance(error, JournalWriteError | DiskFullError):
+            raise
+        kind = DiskFullError if error.errno in NO_SPACE else JournalWriteError
+        raise kind(
+            f"the session's directory cannot be made: {error.strerror or error}",
+            path=names.sidecar,
+            errno=error.errno,
+            safe="The target is untouched",
+        ) from error
+    journal.moved_to(names.sidecar)
+    return journal
+
+
+# --- going on -------------------------------------------------------------------------
+
+
+def _resume(
+    storage: Storage, names: Names, lock: TargetLock, opening: Opening, evidence: Evidence
+) -> Session:
+    assert evidence.scan is not None and evidence.session is not None
+    journal_scan: JournalScan = evidence.scan
+    save_torn(storage, evidence)
+    journal = JournalWriter.resume(storage, names.sidecar, journal_scan, opening.journal)
+    record = ResumeRecord(writer=Writer.current(), time=now(), purpose="resume")
+    journal.append(Kind.RESUME, encode_control(record))
+    journal.sync()
+    assert journal_scan.session_id is not None
+    return _session(
+        storage,
+        names,
+        lock,
+        opening,
+        evidence.session,
+        journal,
+        journal_scan.session_id,
+        journaled=journal_scan.records > 0,
+    )
+
+
+def _session(
+    storage: Storage,
+    names: Names,
+    lock: TargetLock,
+    opening: Opening,
+    record: SessionRecord,
+    journal: JournalWriter,
+    session_id: bytes,
+    *,
+    journaled: bool,
+) -> Session:
+    parts = Parts(
+        storage=storage,
+        names=names,
+        lock=lock,
+        session_id=session_id,
+        record=record,
+        log=BatchLog(journal, opening.journal.durability),
+        workspace=Workspace(storage, names, record, lambda: scan(storage, names.sidecar), opening.progress),
+        verify=opening.verify,
+        progress=opening.progress,
+    )
+    return Session(parts, options=opening.journal, on_error=opening.on_error, journaled=journaled)

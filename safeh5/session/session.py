@@ -1,0 +1,443 @@
+"""A session: one transaction on one HDF5 file, from opening to commit.
+
+States
+------
+::
+
+    OPEN --commit--> COMMITTING --> COMMITTED
+      |                  |
+      |                  +--------> OPEN        nothing was decided (no room, target changed)
+      |                  +--------> FAILED      the COMMIT record may be there: recover decides
+      +--rollback--> ROLLED_BACK
+      +--suspend---> SUSPENDED
+      +--a failed fsync, a lost lock--> FAILED
+
+=============  =================================  ==============================
+state          on disk                            target
+=============  =================================  ==============================
+OPEN           sidecar, journal growing, staging  as the session found it
+COMMITTING     staging whole; COMMIT record last  as found, until the rename
+COMMITTED      no sidecar                         the new file
+ROLLED_BACK    no sidecar, or kept aside          as the session found it
+SUSPENDED      sidecar, journal ends in SEAL      as the session found it
+FAILED         sidecar                            as found, or the new file whole
+=============  =================================  ==============================
+
+Invariants
+----------
+1. The lock is held from before the sidecar is looked at until after it is gone
+   or sealed.
+2. An operation is in the journal before the applier sees it, and its batch has
+   no END before every operation of it was applied: what HDF5 refuses was never
+   acknowledged.
+3. The staging file holds the ended batches and those operations of the open
+   batch that were applied. When that is no longer sure it is thrown away and
+   made again from the journal when next needed.
+4. After a failed fsync nothing is acknowledged any more.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from enum import StrEnum
+from types import TracebackType
+from typing import Self
+
+import h5py
+
+from safeh5._typing import Buffer
+from safeh5.errors import (
+    ApplyError,
+    FreeSpaceError,
+    JournalWriteError,
+    LockLostError,
+    SafeH5Error,
+    SessionFailedError,
+    SessionStateError,
+    TargetChangedError,
+    recover_command,
+)
+from safeh5.events import logger
+from safeh5.journal import Kind
+from safeh5.microdata import FileNamespace, MicroData, plan_write
+from safeh5.operations.control import CheckpointRecord, RollbackRecord, SealRecord, now
+from safeh5.operations.model import Operation
+from safeh5.options import Durability, JournalOptions, OnError
+from safeh5.session import ending
+from safeh5.session.interval import IntervalSync
+from safeh5.session.parts import Parts
+from safeh5.session.written import Written
+from safeh5.storage.fingerprint import Fingerprint
+
+
+class State(StrEnum):
+    """Where a session stands; see the head of this file."""
+
+    OPEN = "open"
+    COMMITTING = "committing"
+    COMMITTED = "committed"
+    ROLLED_BACK = "rolled back"
+    SUSPENDED = "suspended"
+    FAILED = "failed"
+
+
+class Session:
+    """One transaction on one HDF5 file; made by `safeh5.open`.
+
+    Attributes
+    ----------
+    target : str
+        Path of the HDF5 file, symbolic links resolved.
+    state : State
+        Where the session stands.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        options: JournalOptions,
+        on_error: OnError,
+        journaled: bool,
+    ) -> None:
+        self.target = parts.names.target
+        self.state = State.OPEN
+        self._parts = parts
+        self._log, self._workspace = parts.log, parts.workspace
+        self._options, self._on_error = options, on_error
+        self._journaled = journaled
+        self._interval = (
+            IntervalSync(parts.log.sync, options.interval_ms)
+            if options.durability is Durability.INTERVAL
+            else None
+        )
+        self._mutex = threading.RLock()
+        self._pid = os.getpid()
+
+    # --- looking ------------------------------------------------------------------
+
+    @property
+    def file(self) -> h5py.File:
+        """The file as it will be, for reading with h5py.
+
+        It holds everything written so far. Do not change it: what is written
+        past the session is not journaled and will be gone after a crash. It
+        closes when the session ends.
+        """
+        with self._working():
+            return self._workspace.staging(journaled=self._journaled).file
+
+    @property
+    def last_lsn(self) -> int:
+        """LSN of the last record appended to the journal."""
+        return self._log.journal.next_lsn - 1
+
+    @property
+    def durable_lsn(self) -> int:
+        """Everything up to this record survives a power cut."""
+        return self._log.journal.durable_lsn
+
+    @property
+    def in_batch(self) -> bool:
+        """Whether a batch is open."""
+        return self._log.in_batch
+
+    # --- changing -----------------------------------------------------------------
+
+    def write(
+        self, tree: MicroData | Sequence[MicroData], *, exist_ok: bool = False, overwrite: bool = False
+    ) -> Written:
+        """Write a MicroData tree as one batch: whole, or not at all.
+
+        Parameters
+        ----------
+        tree : MicroData or sequence of MicroData
+            What to write. Existing groups are merged with, their attributes set.
+        exist_ok : bool
+            A dataset that exists with the same shape and type takes the new values.
+        overwrite : bool
+            A dataset that exists is deleted and made anew.
+
+        Returns
+        -------
+        Written
+            The paths the nodes got. With durability ``"record"`` the tree
+            survives a power cut from here on.
+
+        Raises
+        ------
+        InvalidTreeError
+            If the tree does not fit, with the node's path; nothing was written.
+        DiskFullError
+            If there is no room; the batch does not exist, the session goes on.
+        """
+        with self._working():
+            plan = plan_write(tree, FileNamespace(self.file), exist_ok=exist_ok, overwrite=overwrite)
+            with self.batch():
+                for operation, payload in plan.operations(self._options.frame_bytes):
+                    self.record(operation, payload)
+            return Written(self.last_lsn, tuple(plan.paths.values()), plan.paths)
+
+    @contextmanager
+    def batch(self) -> Iterator[Self]:
+        """Everything written inside is applied whole or not at all.
+
+        An exception that leaves the block cancels the batch. A batch inside a
+        batch is part of it.
+        """
+        with self._working():
+            if self._log.in_batch:
+                yield self
+                return
+            self._log.begin()
+            try:
+                yield self
+                self._end_batch()
+            except BaseException as error:
+                self._abandon_batch(error)
+                raise
+
+    def record(self, operation: Operation, payload: Buffer = b"") -> int:
+        """Journal one operation and apply it; outside a batch it is a batch of its own.
+
+        Parameters
+        ----------
+        operation : Operation
+            What to change.
+        payload : C-contiguous buffer
+            The values; not copied.
+
+        Returns
+        -------
+        int
+            Its LSN. Outside a batch, and with durability ``"record"``, it is
+            on disk.
+
+        Raises
+        ------
+        ApplyError
+            If HDF5 refuses it; it is then cancelled in the journal.
+        """
+        with self._working():
+            if not self._log.in_batch:
+                with self.batch():
+                    return self.record(operation, payload)
+            lsn = self._log.record(operation, payload)
+            self._workspace.staging(journaled=self._journaled).applier.apply(operation, payload, lsn=lsn)
+            return lsn
+
+    def _end_batch(self) -> None:
+        if self._log.in_batch:
+            grew = self._log.records > 0
+            self._log.end()
+            self._journaled = self._journaled or grew
+            if grew and self._interval is not None:
+                self._interval.note()
+
+    def _abandon_batch(self, error: BaseException) -> None:
+        """Cancel the open batch; the staging file may hold a part of it (invariant 3)."""
+        if not self._log.in_batch:
+            return
+        records = self._log.records
+        try:
+            self._log.abort()
+        except SafeH5Error as second:
+            logger.error("the batch could not be cancelled: %s", second)
+        if records == 1 and isinstance(error, ApplyError):
+            # HDF5 refused a single operation: it does so before changing
+            # anything, so objects that are open on the file stay valid. That
+            # this holds is not relied on for the commit.
+            self._workspace.doubt()
+        elif records:
+            self._workspace.discard()
+
+    # --- durability ---------------------------------------------------------------
+
+    def sync(self) -> int:
+        """Make everything written so far durable; returns `durable_lsn`.
+
+        Raises
+        ------
+        JournalWriteError
+            If the disk fails; the session is then FAILED and what was durable before stays.
+        """
+        with self._working():
+            return self._log.sync()
+
+    def checkpoint(self) -> None:
+        """Make everything written so far durable, and bring it to the staging file on disk."""
+        with self._working("checkpoint"):
+            applied = self._log.sync()
+            self._workspace.sure_staging(journaled=self._journaled).checkpoint()
+            self._log.control(Kind.CHECKPOINT, CheckpointRecord(applied=applied, time=now()))
+
+    # --- ending -------------------------------------------------------------------
+
+    def commit(self) -> None:
+        """Put the new file in the place of the target, atomically and durably.
+
+        On return the target is the new file, on disk, and the sidecar is gone.
+
+        Raises
+        ------
+        TargetChangedError, LockLostError, VerificationError, DiskFullError
+            Nothing was decided: target untouched, session open as before.
+        SessionFailedError
+            The disk failed in the last steps; ``safeh5 recover`` finishes them.
+        """
+        with self._working("commit"):
+            if not self._journaled and self._parts.record.copy:
+                # Nothing was changed: the target is its own result.
+                self._leave(State.COMMITTED, ending.retire)
+                return
+            self._decide(self._prepare())
+            self._leave(State.COMMITTED, ending.place_and_retire)
+
+    def _prepare(self) -> Fingerprint:
+        """The new file, whole, closed and on disk; after an error the session is open as before."""
+        self.state = State.COMMITTING
+        try:
+            return ending.prepare(self._parts, journaled=self._journaled)
+        finally:
+            self.state = State.OPEN
+
+    def _decide(self, result: Fingerprint) -> None:
+        """Write the COMMIT record; if it is not sure whether it is there, recovery finds out."""
+        self.state = State.COMMITTING
+        try:
+            ending.decide(self._parts, result)
+        except (TargetChangedError, LockLostError, FreeSpaceError):
+            self.state = State.OPEN
+            raise
+        except BaseException:
+            self._fail()
+            raise
+
+    def rollback(self, *, keep: bool = False) -> None:
+        """Give up everything written since the session began; the target stays as it is.
+
+        Parameters
+        ----------
+        keep : bool
+            Keep the sidecar under another name instead of deleting it.
+        """
+        with self._working("roll back"):
+            self._workspace.discard()
+            self._log.control(Kind.ROLLBACK, RollbackRecord(time=now()))
+            self._leave(State.ROLLED_BACK, ending.set_aside if keep else ending.retire)
+
+    def suspend(self) -> None:
+        """Seal the journal and let the session rest: resume, replay or roll back later.
+
+        On return everything written is durable and the lock is free.
+        """
+        with self._working("suspend"):
+            self._log.control(Kind.SEAL, SealRecord(time=now()))
+            self._workspace.discard()
+            self._leave(State.SUSPENDED, ending.nothing)
+
+    def _leave(self, state: State, last_steps: Callable[[Parts], None]) -> None:
+        """Do what is left after the decision; whatever happens, let go of everything."""
+        try:
+            last_steps(self._parts)
+        except OSError as error:
+            self._fail()
+            raise SessionFailedError(
+                f"the session is {state}, but its last steps failed: {error.strerror or error}",
+                path=self.target,
+                safe="Nothing is lost",
+                hint="Finish with: " + recover_command(self.target),
+            ) from error
+        self.state = state
+        self._let_go()
+
+    # --- failure ------------------------------------------------------------------
+
+    def _fail(self) -> None:
+        """Take no more work; what was acknowledged stays in the journal."""
+        self.state = State.FAILED
+        with suppress(SafeH5Error, OSError):
+            self._workspace.discard()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._interval is not None:
+            self._interval.stop()
+        with suppress(SafeH5Error, OSError):
+            self._log.journal.close()
+        with suppress(OSError):
+            # Released in any case; what may fail is removing the file.
+            self._parts.lock.release(remove=True)
+
+    @contextmanager
+    def _working(self, ending: str | None = None) -> Iterator[None]:
+        """The mutex, and the state that a call needs; `ending` names calls that no batch may surround."""
+        with self._mutex:
+            self._require_open()
+            if ending is not None and self._log.in_batch:
+                raise SessionStateError(f"cannot {ending} inside a batch", path=self.target)
+            try:
+                yield
+            except JournalWriteError:
+                if self._log.journal.failed and self.state is not State.FAILED:
+                    self._fail()
+                raise
+
+    def _require_open(self) -> None:
+        if os.getpid() != self._pid:
+            raise SessionStateError(
+                "this session belongs to the process that opened it, and this is a fork of it",
+                path=self.target,
+            )
+        if self.state is State.FAILED:
+            raise SessionFailedError(
+                "the session has failed and takes no more work",
+                path=self.target,
+                safe="What was acknowledged is in the journal",
+                hint="Bring it back with: " + recover_command(self.target),
+            )
+        if self.state not in (State.OPEN, State.COMMITTING):
+            raise SessionStateError(f"the session is {self.state}", path=self.target)
+
+    # --- with ---------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.state is not State.OPEN or os.getpid() != self._pid:
+            return
+        if error is None:
+            self._commit_or_release()
+            return
+        logger.error("%s left the session on %s: %s", type(error).__name__, self.target, self._on_error.value)
+        end = {OnError.COMMIT: self.commit, OnError.ROLLBACK: self.rollback, OnError.SUSPEND: self.suspend}
+        try:
+            end[self._on_error]()
+        except SafeH5Error as second:
+            # The first exception is what the caller must see.
+            logger.error("%s", second)
+            self._abandon()
+        if self._on_error is OnError.SUSPEND:
+            logger.error("nothing is lost; commit what was written with: %s", recover_command(self.target))
+
+    def _commit_or_release(self) -> None:
+        """Commit at the end of a ``with``; when that is refused nobody is left to try again."""
+        try:
+            self.commit()
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _abandon(self) -> None:
+        """Let go without a word in the journal: to recovery this is an interrupted session."""
+        if self.state is State.OPEN:
+            self._fail()
+
+    def __repr__(self) -> str:
+        return f"<safeh5 session on {self.target!r}: {self.state}>"

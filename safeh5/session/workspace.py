@@ -1,0 +1,92 @@
+"""The staging file of a session: made when first needed, and again when it is no longer sure.
+
+A session that only looks, or that opens a large target and ends without a
+change, never pays for a copy. And whenever an operation failed half way the
+staging file is made again from the one thing that is sure, the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from safeh5.applier import Staging
+from safeh5.events import Progress
+from safeh5.journal import JournalScan
+from safeh5.operations.control import SessionRecord
+from safeh5.recovery.replay import begin_staging, replay
+from safeh5.storage import Names, Storage
+
+
+class Workspace:
+    """Keeps the staging file of one session.
+
+    Parameters
+    ----------
+    storage, names : Storage, Names
+        Where it lies.
+    session : SessionRecord
+        How the session began.
+    journal : callable
+        Reads the session's own journal, for making the staging file again.
+    progress : callable
+        Told about copying and replaying.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        names: Names,
+        session: SessionRecord,
+        journal: Callable[[], JournalScan],
+        progress: Progress,
+    ) -> None:
+        self._storage = storage
+        self._names = names
+        self._session = session
+        self._journal = journal
+        self._progress = progress
+        self._staging: Staging | None = None
+        self._doubtful = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a staging file at present."""
+        return self._staging is not None
+
+    def staging(self, *, journaled: bool) -> Staging:
+        """The staging file, made now if there is none.
+
+        Parameters
+        ----------
+        journaled : bool
+            Whether the journal holds ended batches, to be replayed.
+        """
+        if self._staging is None:
+            self._staging = self._replayed() if journaled else self._begun()
+        return self._staging
+
+    def sure_staging(self, *, journaled: bool) -> Staging:
+        """The staging file for a commit: made again if an operation on it failed."""
+        if self._doubtful:
+            self.discard()
+        return self.staging(journaled=journaled)
+
+    def doubt(self) -> None:
+        """One operation failed in HDF5: go on with the file, but do not commit it."""
+        self._doubtful = self._staging is not None
+
+    def release(self) -> None:
+        """Forget the staging file, which somebody else has closed."""
+        self._staging = None
+
+    def discard(self) -> None:
+        """Throw the staging file away; everything open on it becomes invalid."""
+        staging, self._staging, self._doubtful = self._staging, None, False
+        if staging is not None:
+            staging.discard()
+
+    def _begun(self) -> Staging:
+        return begin_staging(self._storage, self._names, self._session, self._progress)
+
+    def _replayed(self) -> Staging:
+        return replay(self._storage, self._names, self._session, self._journal(), self._progress).staging

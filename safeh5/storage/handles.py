@@ -1,0 +1,223 @@
+"""Open files: what is appended to, what is written anywhere, what is mapped.
+
+These classes know nothing of journals or HDF5. Each system call that changes
+the disk stands in a method of its own whose name begins with ``_do_``, so that
+`safeh5.testing.faults` can make any one of them fail.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from safeh5.storage import platform
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+
+class OpenFile:
+    """A descriptor that is closed once, and by a ``with`` block too.
+
+    Attributes
+    ----------
+    path : str
+        The path that the file was opened with.
+    """
+
+    def __init__(self, path: str, fd: int) -> None:
+        self.path = path
+        self._fd = fd
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._fd < 0
+
+    def sync(self) -> None:
+        """Make all that was written durable.
+
+        Raises
+        ------
+        OSError
+            The sync failed: the fate of what was written since the last one is
+            unknown. Calling again proves nothing.
+        """
+        self._do_sync()
+
+    def close(self) -> None:
+        """Close the descriptor; nothing is made durable by that."""
+        fd = self.detach()
+        if fd >= 0:
+            os.close(fd)
+
+    def detach(self) -> int:
+        """Give the descriptor to the caller, who closes it; this object is closed."""
+        fd, self._fd = self._fd, -1
+        return fd
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.path!r}{' closed' if self.closed else ''}>"
+
+    def _do_sync(self) -> None:
+        platform.sync_file(self._fd)
+
+    def _do_truncate(self, size: int) -> None:
+        os.ftruncate(self._fd, size)
+
+
+class AppendFile(OpenFile):
+    """A file that only grows at its end.
+
+    Attributes
+    ----------
+    size : int
+        Length of the file in bytes, as far as this object wrote or found it.
+        After a failed `write` it counts the part that was written.
+    """
+
+    def __init__(self, path: str, fd: int) -> None:
+        super().__init__(path, fd)
+        self.size = os.fstat(fd).st_size
+
+    def write(self, buffers: Sequence[Buffer]) -> None:
+        """Append the bytes of `buffers`, one after the other, without joining them.
+
+        On return they are in the operating system's hands, not durable.
+
+        Parameters
+        ----------
+        buffers : sequence of C-contiguous buffers
+            Any item type and shape; empty ones are skipped.
+
+        Raises
+        ------
+        OSError
+            Some first part of the bytes may have been written: see `size`.
+        """
+        views = [view for view in map(platform.byte_view, buffers) if len(view)]
+        while views:
+            count = self._do_write(views)
+            self.size += count
+            views = platform.drop_written(views, count)
+
+    def truncate(self, size: int) -> None:
+        """Cut the file to `size` bytes; the next `write` goes there. Not durable yet."""
+        self._do_truncate(size)
+        self.size = size
+
+    def _do_write(self, views: list[memoryview]) -> int:
+        return platform.write_some(self._fd, views)
+
+
+class RandomFile(OpenFile):
+    """A file that is read and written at any offset."""
+
+    @property
+    def size(self) -> int:
+        """Length of the file in bytes, asked of the system."""
+        return os.fstat(self._fd).st_size
+
+    def write_at(self, buffer: Buffer, offset: int) -> None:
+        """Write all bytes of `buffer` at byte `offset`; not durable yet.
+
+        Raises
+        ------
+        OSError
+            Some first part of the bytes may have been written.
+        """
+        view = platform.byte_view(buffer)
+        while len(view):
+            count = self._do_write(view, offset)
+            view, offset = view[count:], offset + count
+
+    def read_into(self, view: memoryview, offset: int) -> int:
+        """Fill `view` from byte `offset`; returns the bytes read, fewer only at the end of file."""
+        done = 0
+        while done < len(view):
+            count = self._do_read(view[done:], offset + done)
+            if count == 0:
+                break
+            done += count
+        return done
+
+    def truncate(self, size: int) -> None:
+        """Make the file `size` bytes long, shorter or longer; not durable yet."""
+        self._do_truncate(size)
+
+    def _do_write(self, view: memoryview, offset: int) -> int:
+        return platform.write_at(self._fd, view, offset)
+
+    def _do_read(self, view: memoryview, offset: int) -> int:
+        return platform.read_at(self._fd, view, offset)
+
+
+class MappedFile:
+    """The bytes of a file, read-only, without reading them all.
+
+    Attributes
+    ----------
+    path : str
+        The path that was mapped.
+    view : memoryview
+        All bytes of the file as it was when it was mapped.
+    size : int
+        How many they are.
+
+    Notes
+    -----
+    A sector that the disk cannot read ends the process (SIGBUS) when it is
+    touched through `view`; `probe` finds it first, as an `OSError`.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        with open(path, "rb") as file:
+            self.size = os.fstat(file.fileno()).st_size
+            # An empty file cannot be mapped. The length is given, since the file may be growing.
+            self._map = mmap.mmap(file.fileno(), self.size, access=mmap.ACCESS_READ) if self.size else None
+        self.view = memoryview(self._map if self._map is not None else b"")
+
+    def probe(self) -> None:
+        """Read the whole file once by ordinary reads.
+
+        Raises
+        ------
+        OSError
+            A part of the file cannot be read.
+        """
+        buffer = bytearray(1 << 20)
+        with open(self.path, "rb", buffering=0) as file:
+            while file.readinto(buffer):
+                pass
+
+    def release(self) -> None:
+        """Give the mapping back, now or when the last slice of `view` is gone."""
+        mapped, self._map = self._map, None
+        try:
+            self.view.release()
+            if mapped is not None:
+                mapped.close()
+        except BufferError:
+            # A slice is still in use. The mapping lives as long as it and goes with it.
+            pass
+        self.view = memoryview(b"")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()

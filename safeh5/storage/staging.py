@@ -1,0 +1,187 @@
+"""The file under construction, as the Python file object that libhdf5 writes to.
+
+h5py hands every read and write of its ``fileobj`` driver to an object of this
+class::
+
+    with StagingFile.create(storage, path) as staging:
+        file = h5py.File(path, "w", driver="fileobj", fileobj=staging)
+
+Between libhdf5 and the disk there is then a place of our own; the pager of a
+later version will live here and nowhere else.
+
+Invariants
+----------
+1. **Nothing is ever raised into libhdf5.** It does not survive a driver that
+   fails: it forgets objects, then crashes. The first error is latched in
+   `StagingFile.error`; writes that follow are swallowed and reads give zeros,
+   so libhdf5 believes that all is well until it is closed and thrown away.
+2. **A latched file is worth nothing.** Whoever drives libhdf5 looks at `error`
+   after each operation, and makes the file again from the journal.
+3. **Interrupts are errors too.** A signal handler may raise at any bytecode,
+   the first of a method included, before its ``try``. So libhdf5 never calls a
+   function written in Python: it calls C methods, or the ``send`` of a
+   generator that waits inside its ``try``. To not lose a file to every Ctrl-C,
+   let libhdf5 work inside `Uninterrupted`.
+4. The file object outlives `close`: libhdf5 may keep a handle that it could
+   not close, and calls it when the process ends. It then finds invariant 1.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+from collections.abc import Callable, Generator
+from types import NoneType, TracebackType
+from typing import Any, Final, Self
+
+from safeh5.storage.files import Storage, StrPath
+from safeh5.storage.handles import RandomFile
+
+_ZEROS: Final = bytes(1 << 16)
+
+
+class StagingFile:
+    """A file object for h5py that never fails.
+
+    Parameters
+    ----------
+    file : RandomFile
+        The open file; it is closed with this object.
+    shown : path-like, optional
+        What ``repr`` gives: h5py shows it, where it has no other name for the
+        file. The path of `file` if left out.
+
+    Attributes
+    ----------
+    error : BaseException or None
+        The first thing that went wrong since the file was opened: an `OSError`
+        of the disk, or an interrupt in the middle of a call. It stays.
+    """
+
+    def __init__(self, file: RandomFile, shown: StrPath | None = None) -> None:
+        self.error: BaseException | None = None
+        self._file = file
+        self._end = file.size
+        self._shown = file.path if shown is None else os.fspath(shown)
+        # A BytesIO without bytes keeps the position: its `seek` is C, takes (offset, whence) and cannot fail.
+        self._cursor = io.BytesIO()
+        self.seek: Callable[..., int] = self._cursor.seek
+        # h5py asks for the position in one case, after seeking the end, to learn the size of the file.
+        self.tell: Callable[[], int] = functools.partial(self._guard(self._tell), None)
+        self.read = self._guard(self._read)
+        self.readinto = self._guard(self._read_into)
+        self.write = self._guard(self._write)
+        self.truncate = self._guard(self._truncate)
+        # libhdf5 flushes before it is done; what has to be durable is made so by `sync`.
+        self.flush: Callable[[], None] = NoneType
+
+    @classmethod
+    def create(cls, storage: Storage, path: StrPath, shown: StrPath | None = None) -> Self:
+        """Begin a new empty file; `FileExistsError` if the name is taken."""
+        return cls(storage.create_random(path), shown)
+
+    @classmethod
+    def open(cls, storage: Storage, path: StrPath, shown: StrPath | None = None) -> Self:
+        """Open an existing file; `FileNotFoundError` if there is none."""
+        return cls(storage.open_random(path), shown)
+
+    @property
+    def path(self) -> str:
+        """Where the file is."""
+        return self._file.path
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file as libhdf5 sees it."""
+        return self._end
+
+    def sync(self) -> None:
+        """Make durable all that libhdf5 wrote (it writes much only when it is flushed).
+
+        Raises
+        ------
+        OSError
+            The sync failed, which is latched as well, or `error` was set before.
+        """
+        if self.error is not None:
+            raise self.error
+        try:
+            self._file.sync()
+        except OSError as error:
+            self._latch(error)
+            raise
+
+    def close(self) -> None:
+        """Close the file, after libhdf5 has. Nothing is made durable by that."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return self._shown
+
+    # --- what libhdf5 calls ----------------------------------------------------
+
+    def _guard(self, action: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """`action` as a C callable of one argument that never raises: see invariant 3."""
+        loop = self._loop(action)
+        next(loop)
+        return loop.send
+
+    def _loop(self, action: Callable[[Any], Any]) -> Generator[Any, Any, None]:
+        result: Any = 0
+        while True:
+            try:
+                while True:
+                    argument = yield result
+                    result = action(argument)
+            except GeneratorExit:
+                return
+            except BaseException as error:
+                # An interrupt may have come before the argument did: then the call is lost.
+                self._latch(error)
+                result = 0
+
+    def _latch(self, error: BaseException) -> None:
+        if self.error is None:
+            self.error = error
+
+    def _tell(self, _: None) -> int:
+        return self._end
+
+    def _read(self, size: int) -> bytes:
+        """h5py knows a file object by this method; libhdf5 reads by `readinto`."""
+        data = bytearray(size)
+        return bytes(data[: self._read_into(memoryview(data))])
+
+    def _read_into(self, buffer: Any) -> int:
+        view, done = memoryview(buffer), 0
+        try:
+            if self.error is None:
+                done = self._file.read_into(view, self._cursor.tell())
+        finally:
+            # libhdf5 may read past the end of the file and means zeros by that.
+            for start in range(done, len(view), len(_ZEROS)):
+                view[start : start + len(_ZEROS)] = _ZEROS[: len(view) - start]
+        return len(view)
+
+    def _write(self, buffer: Any) -> int:
+        view, offset = memoryview(buffer), self._cursor.tell()
+        self._end = max(self._end, offset + len(view))
+        if self.error is None:
+            self._file.write_at(view, offset)
+        return len(view)
+
+    def _truncate(self, size: int) -> int:
+        # libhdf5 asks for it with every flush, mostly for the size that the file has.
+        if self.error is None and size != self._end:
+            self._file.truncate(size)
+        self._end = size
+        return size

@@ -1,0 +1,1 @@
+"""Helpers for tests of programs that use safeh5, and of safeh5 itself."""

@@ -1,0 +1,299 @@
+"""A disk that fails on command: every effect of `Storage` can be made to go wrong.
+
+::
+
+    storage = FaultyStorage(Fault("sync", nth=3, error=errno.EIO))
+    storage = FaultyStorage(disk_full("append"), disk_full("write_at"))
+    storage = FaultyStorage(Fault(nth=17, kill=True))
+    ...
+    assert storage.calls[-1] == Call("sync", "/data/run.h5.safeh5/journal-00000001.log")
+
+An effect is what a method of `Storage`, or of a file that it opened, does to
+the disk; `EFFECTS` names them. Reading is among them, looking is not. Calls are
+recorded in order whether they fail or not, so a test can first run clean and
+then fail each call in turn (`each_call`).
+"""
+
+from __future__ import annotations
+
+import errno as errors
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from safeh5.events import Progress, silent
+from safeh5.storage import AppendFile, CopyMethod, MappedFile, RandomFile, Storage, StrPath
+from safeh5.storage.handles import OpenFile
+
+EFFECTS: Final = (
+    "create", "open_append", "create_random", "open_random", "map", "read_bytes",
+    "append", "write_at", "read_at", "truncate", "sync",
+    "copy_file", "copy_metadata", "sync_path", "sync_directory",
+    "replace", "rename", "unlink", "make_directory", "remove_tree",
+)  # fmt: skip
+"""Names of all effects. ``append`` and ``write_at`` are single system calls, which may be short."""
+
+T = TypeVar("T")
+
+
+class Killed(BaseException):
+    """The process was killed here, as far as the disk is concerned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One effect that was asked for.
+
+    Attributes
+    ----------
+    effect : str
+        One of `EFFECTS`.
+    path : str
+        The file or directory that it changes; the new name of a rename.
+    """
+
+    effect: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What goes wrong, and when.
+
+    Attributes
+    ----------
+    effect : str
+        One of `EFFECTS`, or ``"*"`` for any.
+    nth : int
+        The first call of that effect that fails, counted from 1, among those
+        on a matching path.
+    times : int or None
+        How many calls fail from there on; None for all.
+    error : int or None
+        The ``errno`` of the `OSError`. None, with `short`, for no error.
+    path : str
+        Only calls whose path contains this text.
+    short : int
+        Of a write, so many bytes reach the disk. The call reports them, as the
+        system does, and the error comes with the next write to that file.
+    done : bool
+        The effect takes place and fails all the same, as when a network file
+        system lost the answer.
+    kill : bool
+        Not an error: `Killed` is raised, and from every later effect too.
+    """
+
+    effect: str = "*"
+    nth: int = 1
+    times: int | None = 1
+    error: int | None = errors.EIO
+    path: str = ""
+    short: int = 0
+    done: bool = False
+    kill: bool = False
+
+    def __post_init__(self) -> None:
+        if self.effect != "*" and self.effect not in EFFECTS:
+            raise ValueError(f"{self.effect!r} is not an effect of Storage")
+
+    def matches(self, call: Call) -> bool:
+        """Whether this fault has to do with `call`."""
+        return self.effect in ("*", call.effect) and self.path in call.path
+
+    def strikes(self, count: int) -> bool:
+        """Whether it strikes at the `count`-th call that it matches."""
+        return count >= self.nth and (self.times is None or count < self.nth + self.times)
+
+    def failure(self, path: str) -> BaseException:
+        """What is raised at a call on `path`."""
+        if self.kill:
+            return Killed(path)
+        number = self.error or errors.EIO
+        return OSError(number, os.strerror(number), path)
+
+
+def disk_full(effect: str, nth: int = 1, times: int | None = None, short: int = 0) -> Fault:
+    """No room (ENOSPC) from the `nth` call on; for ever if `times` is left out."""
+    return Fault(effect, nth=nth, times=times, error=errors.ENOSPC, short=short)
+
+
+def each_call(clean: FaultyStorage, **fault: Any) -> Iterator[Fault]:
+    """One fault for each call that a clean run made; `fault` are further fields of `Fault`."""
+    for number in range(1, len(clean.calls) + 1):
+        yield Fault(nth=number, **fault)
+
+
+class FaultyStorage(Storage):
+    """The real disk, with faults.
+
+    Parameters
+    ----------
+    *plan : Fault
+        What goes wrong. The first fault that strikes a call decides.
+
+    Attributes
+    ----------
+    calls : list of Call
+        Every effect that was asked for, in order, those that failed included.
+    """
+
+    def __init__(self, *plan: Fault) -> None:
+        self.calls: list[Call] = []
+        self._plan = plan
+        self._counts = [0] * len(plan)
+        self._killed: Fault | None = None
+        self._guard = threading.Lock()
+
+    def effects(self) -> list[str]:
+        """The names of the effects so far, in order."""
+        return [call.effect for call in self.calls]
+
+    def strike(self, effect: str, path: StrPath) -> Fault | None:
+        """Record a call; returns the fault that strikes it."""
+        with self._guard:
+            if self._killed is not None:
+                raise self._killed.failure(os.fspath(path))
+            call = Call(effect, os.fspath(path))
+            self.calls.append(call)
+            struck = self._find(call)
+            if struck is not None and struck.kill:
+                self._killed = struck
+        return struck
+
+    def attempt(self, effect: str, path: StrPath, action: Callable[[], T]) -> T:
+        """Do `action`, unless the plan has it fail."""
+        fault = self.strike(effect, path)
+        if fault is None:
+            return action()
+        if fault.done:
+            action()
+        raise fault.failure(os.fspath(path))
+
+    def _find(self, call: Call) -> Fault | None:
+        struck = None
+        for index, fault in enumerate(self._plan):
+            if fault.matches(call):
+                self._counts[index] += 1
+                if struck is None and fault.strikes(self._counts[index]):
+                    struck = fault
+        return struck
+
+    # Every effect of Storage, in its order there.
+
+    def create(self, path: StrPath) -> AppendFile:  # noqa: D102
+        return FaultyAppendFile(self, self.attempt("create", path, partial(super().create, path)))
+
+    def open_append(self, path: StrPath) -> AppendFile:  # noqa: D102
+        return FaultyAppendFile(self, self.attempt("open_append", path, partial(super().open_append, path)))
+
+    def create_random(self, path: StrPath) -> RandomFile:  # noqa: D102
+        return FaultyRandomFile(
+            self, self.attempt("create_random", path, partial(super().create_random, path))
+        )
+
+    def open_random(self, path: StrPath) -> RandomFile:  # noqa: D102
+        return FaultyRandomFile(self, self.attempt("open_random", path, partial(super().open_random, path)))
+
+    def map(self, path: StrPath) -> MappedFile:  # noqa: D102
+        return self.attempt("map", path, partial(super().map, path))
+
+    def read_bytes(self, path: StrPath, limit: int | None = None) -> bytes:  # noqa: D102
+        return self.attempt("read_bytes", path, partial(super().read_bytes, path, limit))
+
+    def copy_file(  # noqa: D102
+        self, source: StrPath, destination: StrPath, progress: Progress = silent
+    ) -> CopyMethod:
+        return self.attempt(
+            "copy_file", destination, partial(super().copy_file, source, destination, progress)
+        )
+
+    def copy_metadata(self, source: StrPath, destination: StrPath) -> tuple[str, ...]:  # noqa: D102
+        return self.attempt("copy_metadata", destination, partial(super().copy_metadata, source, destination))
+
+    def sync_path(self, path: StrPath) -> None:  # noqa: D102
+        self.attempt("sync_path", path, partial(super().sync_path, path))
+
+    def sync_directory(self, path: StrPath) -> None:  # noqa: D102
+        self.attempt("sync_directory", path, partial(super().sync_directory, path))
+
+    def replace(self, source: StrPath, destination: StrPath) -> None:  # noqa: D102
+        self.attempt("replace", destination, partial(super().replace, source, destination))
+
+    def rename(self, source: StrPath, destination: StrPath) -> None:  # noqa: D102
+        self.attempt("rename", destination, partial(super().rename, source, destination))
+
+    def unlink(self, path: StrPath) -> None:  # noqa: D102
+        self.attempt("unlink", path, partial(super().unlink, path))
+
+    def make_directory(self, path: StrPath, mode: int = 0o777) -> None:  # noqa: D102
+        self.attempt("make_directory", path, partial(super().make_directory, path, mode))
+
+    def remove_tree(self, path: StrPath) -> None:  # noqa: D102
+        self.attempt("remove_tree", path, partial(super().remove_tree, path))
+
+
+class _FaultyFile(OpenFile):
+    """The part that both kinds of open files share."""
+
+    _storage: FaultyStorage
+    _pending: Fault | None = None
+
+    def _do_sync(self) -> None:
+        self._storage.attempt("sync", self.path, super()._do_sync)
+
+    def _do_truncate(self, size: int) -> None:
+        self._storage.attempt("truncate", self.path, partial(super()._do_truncate, size))
+
+    def _faulty_write(
+        self, effect: str, views: list[memoryview], write: Callable[[list[memoryview]], int]
+    ) -> int:
+        """One write call: whole, short, or failing because the one before was short."""
+        pending, self._pending = self._pending, None
+        fault = self._storage.strike(effect, self.path)
+        if pending is not None:
+            raise pending.failure(self.path)
+        if fault is None:
+            return write(views)
+        if fault.done:
+            write(views)
+        elif fault.short:
+            count = write(_first(views, fault.short))
+            if not fault.kill:
+                self._pending = fault if fault.error is not None else None
+                return count
+        raise fault.failure(self.path)
+
+
+class FaultyAppendFile(_FaultyFile, AppendFile):
+    """An `AppendFile` of a `FaultyStorage`."""
+
+    def __init__(self, storage: FaultyStorage, file: AppendFile) -> None:
+        super().__init__(file.path, file.detach())
+        self._storage = storage
+
+    def _do_write(self, views: list[memoryview]) -> int:
+        return self._faulty_write("append", views, super()._do_write)
+
+
+class FaultyRandomFile(_FaultyFile, RandomFile):
+    """A `RandomFile` of a `FaultyStorage`."""
+
+    def __init__(self, storage: FaultyStorage, file: RandomFile) -> None:
+        super().__init__(file.path, file.detach())
+        self._storage = storage
+
+    def _do_write(self, view: memoryview, offset: int) -> int:
+        write = super()._do_write
+        return self._faulty_write("write_at", [view], lambda views: write(views[0], offset))
+
+    def _do_read(self, view: memoryview, offset: int) -> int:
+        return self._storage.attempt("read_at", self.path, partial(super()._do_read, view, offset))
+
+
+def _first(views: list[memoryview], count: int) -> list[memoryview]:
+    """The first `count` bytes of `views`; one at least is left out, else it were no short write."""
+    whole = b"".join(views)
+    return [memoryview(whole)[: min(count, len(whole) - 1)]]
