@@ -75,7 +75,8 @@ def _store(
 def raw_values(payload: Buffer, encoded: bytes, count: int) -> npt.NDArray[Any]:
     """The payload's bytes as an array, once their number is what HDF5 will read."""
     expected = count * decode_type(encoded).get_size()
-    values = np.frombuffer(payload, np.uint8) if memoryview(payload).nbytes else np.empty(0, np.uint8)
+    view = memoryview(payload)
+    values = np.frombuffer(view.cast("B") if view.nbytes else b"", np.uint8)
     if values.nbytes != expected:
         # HDF5 reads as many bytes as type and selection say, whatever the
         # buffer holds: this check is what stands between it and a segfault.

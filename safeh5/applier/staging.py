@@ -1,54 +1,92 @@
 """The staging file: the HDF5 file under construction, and the only one we open for writing.
 
 It is a product. Whatever happens to it (libhdf5 fails, the disk below it is
-full, the process dies), it is thrown away and made again from the target it
-began with and the journal. Callers see four things: `applier`, `checkpoint`,
-`close` and `discard`; a staging file that can go on from its last checkpoint
-needs no more than these.
+full, the process dies), the open handle is thrown away and the file gone on
+with from its last checkpoint, or made again from the target it began with.
+The journal has the rest.
 
-libhdf5 never writes to the disk itself. It writes through `StagingFile`, a
-Python file object that keeps errors to itself, because libhdf5 answers a full
-disk with lost groups and then a segmentation fault.
+libhdf5 never writes to the disk itself. It writes through the pager, a Python
+file object that keeps errors to itself, because libhdf5 answers a full disk
+with lost groups and then a segmentation fault; and that keeps the file on disk
+at its last checkpoint. For that libhdf5's metadata cache may evict nothing:
+between two flushes it then writes raw data only.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import h5py
 from h5py import h5f
 
 from safeh5.applier.applier import Applier
-from safeh5.errors import ApplyError, DiskFullError, NotHDF5Error
+from safeh5.applier.superblock import clear_open_mark
+from safeh5.errors import ApplyError, DiskFullError, NotHDF5Error, SafeH5Error
 from safeh5.events import Progress, silent
 from safeh5.journal.failures import NO_SPACE
 from safeh5.operations.control import FileCreation
-from safeh5.storage import Names, Storage
-from safeh5.storage.staging import StagingFile
+from safeh5.storage import Storage
+from safeh5.storage.pager import Pager, forget_redo, read_redo
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a staging file lies, and whose it is.
+
+    Attributes
+    ----------
+    storage : Storage
+        The disk.
+    path : str
+        The staging file.
+    shown : str
+        The name that h5py shows for it: the target's.
+    session : bytes
+        Session id, 16 bytes.
+    """
+
+    storage: Storage
+    path: str
+    shown: str
+    session: bytes
 
 
 class Staging:
     """An HDF5 file open for writing, with the applier that writes it.
 
-    Make one with `create` or `copy_of`.
+    Make one with `create`, `copy_of` or `last_checkpoint`.
+
+    Attributes
+    ----------
+    file : h5py.File
+        The open file.
+    applier : Applier
+        Changes it.
+    applied : int
+        LSN up to which the journal is in the file's last checkpoint; 0 for none.
     """
 
-    def __init__(self, storage: Storage, below: StagingFile, file: h5py.File) -> None:
-        self._storage = storage
+    def __init__(self, place: Place, below: Pager, file: h5py.File, applied: int) -> None:
+        self._place = place
         self._below = below
         self.file = file
-        self.path = below.path
+        self.path = place.path
+        self.applied = applied
+        self._userblock: int = file.userblock_size
         self.applier = Applier(file.id, self.check)
 
     @classmethod
-    def create(cls, storage: Storage, names: Names, creation: FileCreation) -> Staging:
+    def create(cls, place: Place, creation: FileCreation) -> Staging:
         """An empty staging file, in the place of any left from before."""
-        _remove_old(storage, names.staging)
-        below = StagingFile.create(storage, names.staging, names.target)
-        return cls._open(storage, below, "w", creation)
+        with _telling(place.path):
+            _begin_anew(place)
+            below = Pager.create(place.storage, place.path, place.shown)
+        return cls._open(place, below, "w", creation)
 
     @classmethod
-    def copy_of(cls, storage: Storage, names: Names, source: str, progress: Progress = silent) -> Staging:
+    def copy_of(cls, place: Place, source: str, progress: Progress = silent) -> Staging:
         """A staging file that begins as a copy of `source`.
 
         Raises
@@ -58,20 +96,29 @@ class Staging:
         DiskFullError
             If there is no room for the copy.
         """
-        _remove_old(storage, names.staging)
-        try:
-            storage.copy_file(source, names.staging, progress)
-        except OSError as error:
-            _remove_old(storage, names.staging)
-            raise _staging_failed(error, names.staging) from error
-        below = StagingFile.open(storage, names.staging, names.target)
-        return cls._open(storage, below, "r+", FileCreation())
+        with _telling(place.path):
+            _begin_anew(place)
+            place.storage.copy_file(source, place.path, progress)
+            below = Pager.open(place.storage, place.path, place.shown)
+        return cls._open(place, below, "r+", FileCreation())
 
     @classmethod
-    def _open(cls, storage: Storage, below: StagingFile, mode: str, creation: FileCreation) -> Staging:
+    def last_checkpoint(cls, place: Place) -> Staging | None:
+        """The staging file as it was at its last checkpoint; None when it has none."""
+        with _telling(place.path):
+            redo = read_redo(place.storage, place.path, place.session)
+            if redo is None:
+                return None
+            below = Pager.restore(place.storage, place.path, redo, place.shown)
+        return cls._open(place, below, "r+", FileCreation(), redo.applied)
+
+    @classmethod
+    def _open(
+        cls, place: Place, below: Pager, mode: str, creation: FileCreation, applied: int = 0
+    ) -> Staging:
         try:
             file = h5py.File(
-                repr(below),  # the name that h5py shows: the target's
+                place.shown,
                 mode,
                 driver="fileobj",
                 fileobj=below,
@@ -79,13 +126,14 @@ class Staging:
                 userblock_size=creation.userblock_size,
                 track_order=creation.track_order,
             )
+            _forbid_evictions(file.id)
         except (OSError, RuntimeError, ValueError) as error:
             latched = below.error
             below.close()
             if latched is not None:
                 raise _latched(latched, below.path) from latched
             raise NotHDF5Error(f"HDF5 does not open the file: {error}", path=below.path) from error
-        return cls(storage, below, file)
+        return cls(place, below, file, applied)
 
     @property
     def file_id(self) -> h5f.FileID:
@@ -97,51 +145,80 @@ class Staging:
         if self._below.error is not None:
             raise _latched(self._below.error, self.path) from self._below.error
 
-    def checkpoint(self) -> None:
-        """Bring everything applied so far to the disk.
+    @property
+    def held_bytes(self) -> int:
+        """Memory that waits for the next checkpoint: dirty pages and HDF5's metadata cache."""
+        cached: int = self.file_id.get_mdc_size()[2]
+        return self._below.dirty_bytes + cached
 
-        The file is then consistent and durable; nothing refers to it yet, so
-        no order of its writes matters before the fsync at the end.
+    def checkpoint(self, applied: int) -> None:
+        """Make the file as it is now its next checkpoint.
+
+        On return the file on disk is a whole HDF5 file that holds the journal
+        up to LSN `applied`, which must be durable there. How a crash in the
+        middle is survived stands in `safeh5.storage.pager`.
         """
         h5f.flush(self.file_id)
         self.check()
-        try:
-            self._below.sync()
-        except OSError as error:
-            raise _staging_failed(error, self.path) from error
+        self._checkpoint_below(applied)
 
-    def finish(self) -> None:
-        """Checkpoint and close; the file at `path` is then whole and durable."""
-        h5f.flush(self.file_id)
-        self._close_hdf5()
-        self.check()
+    def finish(self, applied: int) -> None:
+        """Close the file with a last checkpoint; `path` is then whole and durable."""
         try:
-            self._below.sync()
-        except OSError as error:
-            raise _staging_failed(error, self.path) from error
+            self._close_hdf5()
+            self.check()
+            self._checkpoint_below(applied)
         finally:
             self._below.close()
 
-    def discard(self) -> None:
-        """Close without caring for the content, and remove the file."""
+    def _checkpoint_below(self, applied: int) -> None:
+        with _telling(self.path):
+            clear_open_mark(self._below, self._userblock)
+            self._below.checkpoint(self._place.storage, self._place.session, applied)
+        self.applied = applied
+
+    def drop(self) -> None:
+        """Let go of the file without caring for what was not checkpointed."""
         if self._below.error is None:
             # From here on libhdf5 writes nothing any more: see `StagingFile`.
-            self._below.error = OSError("the staging file is being thrown away")
+            self._below.error = OSError("the staging file is being dropped")
         with contextlib.suppress(Exception):
             # libhdf5 is told that its last writes went well; whatever it says
-            # about a file that is being thrown away does not matter.
+            # about a file that is being dropped does not matter.
             self._close_hdf5()
         self._below.close()
-        _remove_old(self._storage, self.path)
 
     def _close_hdf5(self) -> None:
         self.applier.release()
         self.file.close()
 
 
-def _remove_old(storage: Storage, path: str) -> None:
-    if storage.exists(path):
-        storage.unlink(path)
+def _forbid_evictions(file_id: h5f.FileID) -> None:
+    """Let the metadata cache grow, and write nothing of it between flushes.
+
+    HDF5 allows that only with its automatic resizing off.
+    """
+    config = file_id.get_mdc_config()
+    config.evictions_enabled = False
+    config.incr_mode = config.flash_incr_mode = config.decr_mode = 0
+    file_id.set_mdc_config(config)
+
+
+def _begin_anew(place: Place) -> None:
+    # The checkpoints first: one that outlived its file would be taken for one of the next.
+    forget_redo(place.storage, place.path)
+    if place.storage.exists(place.path):
+        place.storage.unlink(place.path)
+
+
+@contextlib.contextmanager
+def _telling(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, SafeH5Error):
+            raise
+        raise _staging_failed(error, path) from error
 
 
 def _latched(error: BaseException, path: str) -> BaseException:
@@ -155,7 +232,7 @@ def _staging_failed(error: OSError, path: str) -> DiskFullError | ApplyError:
     if error.errno in NO_SPACE:
         return DiskFullError(
             f"there is no room for the new HDF5 file: {error.strerror}",
-            path=str(path),
+            path=path,
             errno=error.errno,
             safe=safe,
             hint="Free space and call again, or commit later with: safeh5 recover",

@@ -46,7 +46,7 @@ class Memory:
         """Encoded type and payload of some of the elements."""
         encoded = self.type.encode()
         if not self.packed:
-            return encoded, chosen.view(np.uint8)
+            return encoded, chosen.view(np.uint8).data
         return encoded, pack(chosen, encoded, lambda reference: describe(reference, door))
 
 
@@ -76,7 +76,29 @@ def read_memory(array: npt.NDArray[Any], memory_type: h5t.TypeID | None, stored:
     meant = _meant(memory_type, stored)
     if is_plain(meant.encode()):
         return None
-    return Memory(_rows(array, meant), meant, packed=True)
+    rows = _rows(array, meant)
+    _check_strings(rows.reshape(-1), meant)
+    return Memory(rows, meant, packed=True)
+
+
+def _check_strings(flat: npt.NDArray[Any], meant: h5t.TypeID) -> None:
+    """Raise for strings that HDF5 cannot hold what h5py raises for them."""
+    kind = meant.get_class()
+    if kind == h5t.ARRAY:
+        _check_strings(flat, meant.get_super())
+    elif kind == h5t.COMPOUND:
+        for i in range(meant.get_nmembers()):
+            member = meant.get_member_type(i)
+            if not is_plain(member.encode()):
+                _check_strings(flat[meant.get_member_name(i).decode()].reshape(-1), member)
+    elif kind == h5t.STRING:
+        encoding = "utf-8" if meant.get_cset() == h5t.CSET_UTF8 else "ascii"
+        for value in flat:
+            raw = value.encode(encoding) if isinstance(value, str) else value
+            if not isinstance(raw, bytes):
+                raise TypeError("Can't implicitly convert non-string objects to strings")
+            if b"\0" in raw:
+                raise ValueError("VLEN strings do not support embedded NULLs")
 
 
 def _plain(array: npt.NDArray[Any], memory_type: h5t.TypeID) -> Memory | None:
@@ -102,7 +124,9 @@ def _meant(memory_type: h5t.TypeID, stored: h5t.TypeID) -> h5t.TypeID:
     if kind == h5t.OPAQUE:
         return stored.copy() if memory_type == h5t.PYTHON_OBJECT else memory_type
     if kind == h5t.ARRAY and stored.get_class() == h5t.ARRAY:
-        return h5t.array_create(_meant(memory_type.get_super(), stored.get_super()), memory_type.get_array_dims())
+        return h5t.array_create(
+            _meant(memory_type.get_super(), stored.get_super()), memory_type.get_array_dims()
+        )
     if kind != h5t.COMPOUND or stored.get_class() != h5t.COMPOUND:
         return memory_type
     by_name = {stored.get_member_name(i): stored.get_member_type(i) for i in range(stored.get_nmembers())}
@@ -131,8 +155,9 @@ def _rows(array: npt.NDArray[Any], meant: h5t.TypeID) -> npt.NDArray[Any]:
     flat = array.reshape(-1)
     if kind == h5t.COMPOUND and array.dtype.names is None:
         # One field of a compound, written from an array of just its values.
-        named = np.empty(len(flat), dtype=[(meant.get_member_name(0).decode(), array.dtype)])
-        named[named.dtype.names[0]] = flat
+        field = meant.get_member_name(0).decode()
+        named = np.empty(len(flat), dtype=[(field, array.dtype)])
+        named[field] = flat
         return named
     return flat
 
@@ -146,4 +171,17 @@ def zero_payload(stored: h5t.TypeID, count: int, door: Door) -> tuple[Buffer, bo
     if dtype.subdtype is not None:
         dtype, inner = dtype.subdtype
         count *= int(np.prod(inner))
-    return pack(np.zeros(count, dtype=dtype), encoded, lambda reference: describe(reference, door)), True
+    return pack(_unset(count, dtype), encoded, lambda reference: describe(reference, door)), True
+
+
+def _unset(count: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """`count` elements of `dtype`: zeros, and None for what is an object."""
+    values = np.zeros(count, dtype=dtype)
+    if dtype.names is None:
+        return np.full(count, None, dtype=dtype) if dtype.hasobject else values
+    for name in dtype.names:
+        field = dtype[name]
+        if field.hasobject:
+            base, inner = field.subdtype or (field, ())
+            values[name] = _unset(count * int(np.prod(inner)), base).reshape((count, *inner))
+    return values

@@ -11,7 +11,8 @@ bounds, which heed it, and the selection's description, which does not.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,8 @@ from safeh5.operations.model import Box, Selection, Space
 Index = tuple[int, ...]
 
 
-class Slab(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Slab:
     """A regular hyperslab, its offset added."""
 
     start: Index
@@ -47,14 +49,15 @@ class Slab(NamedTuple):
         if any(b != 1 for b in self.block):
             return None
         return tuple(
-            slice(a, a + s * (c - 1) + 1, s) for a, s, c in zip(self.start, self.stride, self.count, strict=True)
+            slice(a, a + s * (c - 1) + 1, s)
+            for a, s, c in zip(self.start, self.stride, self.count, strict=True)
         )
 
     def axes(self) -> list[npt.NDArray[np.int64]]:
         """The selected positions of each axis."""
         return [
             (a + s * np.arange(c)[:, None] + np.arange(b)).reshape(-1)
-            for a, s, c, b in zip(*self, strict=True)
+            for a, s, c, b in zip(self.start, self.stride, self.count, self.block, strict=True)
         ]
 
 
@@ -62,7 +65,7 @@ def slab_of(space: h5s.SpaceID) -> Slab | None:
     """The hyperslab of `space`, None if it is not a regular one."""
     if not space.is_regular_hyperslab():
         return None
-    start, stride, count, block = space.get_regular_hyperslab()
+    _, stride, count, block = space.get_regular_hyperslab()
     first, _ = space.get_select_bounds()
     return Slab(tuple(first), stride, count, block)
 

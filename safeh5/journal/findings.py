@@ -198,6 +198,11 @@ class JournalScan:
     torn: TornTail | None = None
 
     @property
+    def is_complete(self) -> bool:
+        """Whether the journal reaches back to the beginning of the session."""
+        return bool(self.segments) and self.segments[0].number == 1
+
+    @property
     def open_batch(self) -> OpenBatch | None:
         """The batch that was never ended, if there is one."""
         if not self.batch.open:

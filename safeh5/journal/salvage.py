@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from safeh5.journal.findings import JournalScan, SegmentInfo
 from safeh5.journal.format import SEGMENT_HEADER_SIZE, Kind, segment_salt
 from safeh5.journal.reader import Frame, make_frame
-from safeh5.journal.segment import segment_name
+from safeh5.journal.segment import segment_name, unreadable
 from safeh5.journal.walk import BadPlace, RawFrame, find_frame, survey
 from safeh5.storage.files import Storage
 
@@ -77,14 +77,12 @@ def salvage_frames(storage: Storage, scan: JournalScan) -> Iterator[Frame | Gap]
     sources = [_look_at(storage, scan, index) for index in range(len(scan.segments))]
     lsn, number = 1, 1
     for index, source in enumerate(sources):
-        following = sources[index + 1 :]
-        limit = next((other.first_lsn for other in following if other.first_lsn is not None), None)
         if source.info.number != number:
             path = str(Path(scan.directory, segment_name(number)))
             yield _gap(path, number, BadPlace(0, lsn, "the file is missing"), 0, source.first_lsn)
             lsn = max(lsn, source.first_lsn or lsn)
         number = source.info.number + 1
-        for item in _salvage_segment(storage, source, lsn, limit):
+        for item in _salvage_segment(storage, source, lsn, sources[index + 1 :]):
             lsn = item.lsn + 1 if isinstance(item, Frame) else max(lsn, (item.last_lsn or 0) + 1)
             yield item
 
@@ -98,10 +96,8 @@ def _look_at(storage: Storage, scan: JournalScan, index: int) -> _Source:
     else:
         source = _Source(info, 0, 0, info.size, None, info.size, "the segment header is damaged or foreign")
     with storage.map(info.path) as mapped:
-        try:
-            mapped.probe()
-        except OSError as error:
-            return source._replace(first_lsn=None, problem=f"the file cannot be read: {error.strerror}")
+        if cause := unreadable(mapped):
+            return source._replace(first_lsn=None, problem=cause)
         return _find_beginning(scan, source, mapped.view) if source.problem else source
 
 
@@ -126,31 +122,48 @@ def _stated_length(scan: JournalScan, index: int) -> int:
 
 
 def _salvage_segment(
-    storage: Storage, source: _Source, lsn: int, limit: int | None
+    storage: Storage, source: _Source, lsn: int, following: list[_Source]
 ) -> Iterator[Frame | Gap]:  # fmt: skip
-    """What is whole in one segment; frames from LSN `limit` on are stale, the next segment has them."""
+    """What is whole in one segment; `lsn` is expected if its first frame is not known."""
     path, number = source.info.path, source.info.number
-    lost = BadPlace(0, lsn, source.problem) if source.problem else None
+    limit = next((other.first_lsn for other in following if other.first_lsn is not None), None)
     if source.first_lsn is None:
-        yield _gap(path, number, lost or BadPlace(0, lsn, "no frame"), source.info.size, limit)
+        yield _gap(path, number, BadPlace(0, lsn, source.problem), source.info.size, limit)
         return
+    adjoins = bool(following) and following[0].info.number == number + 1
+    complete_to = following[0].first_lsn or 0 if adjoins else 0
     with storage.map(path) as mapped:
         view, end = mapped.view, min(source.end, mapped.size)
-        lsn = source.first_lsn
-        for item in survey(view, source.salt, lsn, source.start, end):
-            if limit is not None and item.lsn >= limit:
-                break
+        lost: BadPlace | None = None
+        for item in _places(view, source, lsn, end, limit, complete_to):
             if lost:
                 yield _gap(path, number, lost, item.offset, item.lsn, _broken(view, lost, source))
+            lost = item if isinstance(item, BadPlace) else None
             if isinstance(item, RawFrame):
-                lost, lsn = None, item.lsn + 1
                 yield make_frame(view, item, number, source.created)
-            else:
-                lost = item
-        if lost is None and limit is not None and lsn < limit:
-            lost = BadPlace(end, lsn, "the file ends early")
         if lost:
             yield _gap(path, number, lost, end, limit, _broken(view, lost, source))
+
+
+def _places(
+    view: memoryview, source: _Source, lsn: int, end: int, limit: int | None, complete_to: int
+) -> Iterator[RawFrame | BadPlace]:
+    """The frames of a segment and the places where one is lost, the header included.
+
+    Frames from LSN `limit` on are stale here, a later segment has them; that
+    all up to `complete_to` should be here is known from the next segment.
+    """
+    item: RawFrame | BadPlace | None = None
+    if source.problem:
+        yield BadPlace(0, lsn, source.problem)
+    lsn = source.first_lsn or lsn
+    for item in survey(view, source.salt, lsn, source.start, end):
+        if limit is not None and item.lsn >= limit:
+            return
+        yield item
+        lsn = item.lsn + 1
+    if lsn < complete_to and not isinstance(item, BadPlace):
+        yield BadPlace(end, lsn, "the file ends early")
 
 
 def _gap(

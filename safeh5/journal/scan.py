@@ -32,7 +32,7 @@ from safeh5.journal.format import (
     UnknownVersion,
 )  # fmt: skip
 from safeh5.journal.ledger import Ledger, proved_by
-from safeh5.journal.segment import StrPath, segment_name, segment_paths
+from safeh5.journal.segment import StrPath, segment_name, segment_paths, unreadable
 from safeh5.journal.walk import BadPlace, RawFrame, survey
 from safeh5.storage.files import Storage
 
@@ -146,17 +146,14 @@ class _Scan:
         """Go through the frames of a segment; returns how many of its bytes are in the prefix."""
         successor = self.headers.get(number + 1)
         with self.storage.map(self.paths[number]) as mapped:
-            try:
-                mapped.probe()  # an unreadable sector is an error here, and the end of the process below
-            except OSError as error:
-                self.report(number, 0, header.first_lsn, f"the file cannot be read: {error.strerror}")
+            if cause := unreadable(mapped):
+                self.report(number, 0, header.first_lsn, cause)
                 return 0
             stated = successor.previous_length if successor else mapped.size
             frames = _Frames(self, number, header, valid)
             frames.take(mapped.view, min(stated, mapped.size))
             if mapped.size < stated and not frames.bad:
-                cause = f"the file ends here and should at {stated}"
-                frames.note(BadPlace(mapped.size, frames.next_lsn, cause))
+                frames.note(BadPlace(mapped.size, frames.next_lsn, f"the file ends here, not at {stated}"))
             frames.judge(mapped.size, is_last=number == max(self.paths))
         return frames.valid
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Final
 
 from safeh5.journal.format import SegmentHeader
 from safeh5.storage.files import Storage
-from safeh5.storage.handles import AppendFile
+from safeh5.storage.handles import AppendFile, MappedFile
 
 StrPath = str | os.PathLike[str]
 
@@ -35,6 +36,21 @@ def segment_paths(storage: Storage, directory: StrPath) -> dict[int, str]:
     names = storage.list_directory(directory)
     found = {number: name for name in names if (number := segment_number(name)) is not None}
     return {number: str(Path(directory, found[number])) for number in sorted(found)}
+
+
+def unreadable(mapped: MappedFile) -> str:
+    """Why a part of a mapped segment cannot be read; empty when all of it can.
+
+    To touch a bad sector through the mapping would end the process, so every
+    segment goes through here once before it is walked.
+    """
+    try:
+        mapped.probe()
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return f"the file cannot be read: {error.strerror}"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

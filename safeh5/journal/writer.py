@@ -29,7 +29,14 @@ from types import TracebackType
 from typing import Final, Self
 
 from safeh5._typing import Buffer
-from safeh5.errors import DiskFullError, InputError, InternalError, JournalWriteError, SafeH5Error, SessionFailedError
+from safeh5.errors import (
+    DiskFullError,
+    InputError,
+    InternalError,
+    JournalWriteError,
+    SafeH5Error,
+    SessionFailedError,
+)
 from safeh5.events import logger
 from safeh5.journal.batches import BatchState
 from safeh5.journal.failures import NO_SPACE, broken, disk_full, poisoned

@@ -43,11 +43,17 @@ class Extent:
         How far each axis may grow; None when it is fixed.
     data : tuple of int or None
         The shape of the values, at the origin; None when there are none.
+    room : int or None
+        Rows of an iterator that there is room for; None appends them.
+    exact : bool
+        Whether an iterator must fill all the room.
     """
 
     shape: Shape
     limits: Limits | None
     data: Shape | None
+    room: int | None = None
+    exact: bool = False
 
 
 def extent_of(node: MicroDataset, data: Any) -> Extent:
@@ -117,19 +123,22 @@ def _of_blocks(node: MicroDataset, data: Blocks, shape: Shape | None, limits: Li
         made = shape if shape is not None else _filled(limits or ())
         if made[1:] != row:
             raise InvalidTreeError(f"the iterator gives blocks of rows of shape {row}, not {made[1:]}")
-        return _checked(Extent(made, _growth(node, limits, len(made)), made), limits)
-    growth = limits if limits is not None else (None, *((None,) * len(row) if node.resizable else row))
+        growth = _growth(node, limits, len(made))
+        return _checked(Extent(made, growth, made, made[0], shape is not None), limits)
+    growth = limits or (None, *((None,) * len(row) if node.resizable else row))
     return _checked(Extent((0, *row), growth, (0, *row)), limits)
 
 
 def _checked(extent: Extent, limits: Limits | None) -> Extent:
     """`extent`, once data and shape are within the limits."""
     for shape in (extent.shape, extent.data):
-        if shape is None or limits is None:
-            continue
-        if len(shape) != len(limits) or any(m is not None and n > m for n, m in zip(shape, limits, strict=True)):
+        if shape is not None and limits is not None and not _within(shape, limits):
             raise InvalidTreeError(f"shape {shape} does not fit maxshape {limits}")
     return extent
+
+
+def _within(shape: Shape, limits: Limits) -> bool:
+    return len(shape) == len(limits) and all(m is None or n <= m for n, m in zip(shape, limits, strict=True))
 
 
 def axes(value: Any, what: str, *, none_ok: bool = False) -> Any:

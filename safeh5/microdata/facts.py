@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Union
 
 import h5py
+import msgspec
 import numpy as np
 from h5py import h5t
 
 from safeh5.errors import InvalidTreeError, InvalidTypeError
 from safeh5.microdata.dataset import MicroDataset
 from safeh5.microdata.extent import Extent, Shape, axes, extent_of
-from safeh5.microdata.nodes import MicroData, MicroDatatype
+from safeh5.microdata.filters import repeatable
+from safeh5.microdata.nodes import MicroDatatype
+from safeh5.microdata.payloads import check_dtype, objects
 from safeh5.microdata.scratch import Scratch
 from safeh5.microdata.sources import ArraySource, Blocks, BlockSource, Source, item_weight
 from safeh5.microdata.stored import Identity, encoded_type
 from safeh5.microdata.stored_source import StoredSource
-from safeh5.microdata.values import check_dtype, objects, reference_array
+from safeh5.microdata.values import reference_array
 from safeh5.operations.model import Layout
 from safeh5.operations.properties import read_layout
 from safeh5.operations.values import decode_space, decode_type, encode_shape, encode_type, is_plain
+
+Committed = Union[MicroDatatype, h5py.Datatype, Identity, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class DatasetFacts:
         Creation properties.
     source : Source or None
         The values; None leaves the fill value everywhere.
-    committed : MicroData, Identity or None
+    committed : MicroDatatype, h5py.Datatype, Identity or None
         The committed datatype that it shares: a node, or an object of a file.
     owner : h5py identifier or None
         Object in whose file references among the values are meant.
@@ -46,7 +51,7 @@ class DatasetFacts:
     space: bytes
     layout: Layout
     source: Source | None = None
-    committed: MicroData | Identity | None = None
+    committed: Committed = None
     owner: Any = None
 
     @property
@@ -65,7 +70,7 @@ def facts_of(node: MicroDataset, scratch: Scratch) -> DatasetFacts:
         If its parts do not fit each other or HDF5; to be named by the caller.
     """
     if node.stored is not None and node.stored.layout is not None:
-        return _stored_facts(node)
+        return _stored_facts(node, scratch)
     kind, committed = type_of(node.dtype)
     data = _ready(node, kind)
     if kind is None:
@@ -76,23 +81,25 @@ def facts_of(node: MicroDataset, scratch: Scratch) -> DatasetFacts:
         return DatasetFacts(encoded, encode_shape(None), _layout(made, kind), None, committed)
     extent = extent_of(node, data)
     source = _source(data, extent, encoded)
-    made = scratch.dataset(
-        shape=extent.shape, dtype=h5py.Datatype(kind), maxshape=extent.limits, **_options(node)
-    )
+    options = {"shape": extent.shape, "dtype": h5py.Datatype(kind), "maxshape": extent.limits}
+    options |= _options(node)
+    made = scratch.dataset(**options)
+    layout = _layout(made, kind)
+    if layout.filters:
+        layout = msgspec.structs.replace(layout, filters=scratch.filters(**options))
     owner = data.id if isinstance(data, h5py.Dataset) else None
-    return DatasetFacts(encoded, made.get_space().encode(), _layout(made, kind), source, committed, owner)
+    return DatasetFacts(encoded, made.get_space().encode(), layout, source, committed, owner)
 
 
-def _stored_facts(node: MicroDataset) -> DatasetFacts:
+def _stored_facts(node: MicroDataset, scratch: Scratch) -> DatasetFacts:
     """The facts of a dataset that was read from a file, as they were there."""
     stored = node.stored
     if stored is None or stored.layout is None:
         raise InvalidTreeError("the node was not read from a dataset")
+    layout = repeatable(scratch, stored.type, stored.space, stored.layout)
     elsewhere = stored.layout.external or stored.layout.virtual
     source = None if elsewhere else StoredSource(node.data.id, as_stored=True)
-    return DatasetFacts(
-        stored.type, stored.space, stored.layout, source, stored.committed, node.data.id
-    )
+    return DatasetFacts(stored.type, stored.space, layout, source, stored.committed, node.data.id)
 
 
 def _layout(made: Any, kind: h5t.TypeID) -> Layout:
@@ -123,15 +130,14 @@ def _options(node: MicroDataset) -> dict[str, Any]:
 # --- types ------------------------------------------------------------------------
 
 
-def type_of(dtype: Any) -> tuple[h5t.TypeID | None, MicroData | Identity | None]:
+def type_of(dtype: Any) -> tuple[h5t.TypeID | None, Committed]:
     """The HDF5 type that `dtype` says, and the committed datatype it stands for."""
     if dtype is None:
         return None, None
     if isinstance(dtype, MicroDatatype):
         return decode_type(datatype_of(dtype)), dtype
     if isinstance(dtype, h5py.Datatype):
-        encoded, committed = encoded_type(dtype.id)
-        return decode_type(encoded), committed
+        return decode_type(encode_type(dtype.id)), dtype
     if isinstance(dtype, h5t.TypeID):
         return decode_type(encode_type(dtype)), None
     return decode_type(encode_type(_string_aware(np.dtype(dtype)))), None
@@ -149,7 +155,8 @@ def datatype_of(node: MicroDatatype) -> bytes:
 
 def _string_aware(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """NumPy's own strings become variable-length ones, as Python's do in h5py."""
-    return h5py.string_dtype() if dtype.kind in "UT" else dtype
+    strings: np.dtype[Any] = h5py.string_dtype()
+    return strings if dtype.kind in "UT" else dtype
 
 
 def _type_of_data(node: MicroDataset, data: Any) -> h5t.TypeID:
@@ -161,7 +168,7 @@ def _type_of_data(node: MicroDataset, data: Any) -> h5t.TypeID:
     if isinstance(data, h5py.Dataset):
         return decode_type(encoded_type(data.id.get_type())[0])
     dtype = data.dtype
-    if dtype == object and not (dtype.metadata or {}):
+    if dtype.kind == "O" and not dtype.metadata:
         dtype = _guessed(data)
     return decode_type(encode_type(_string_aware(dtype)))
 
@@ -169,9 +176,11 @@ def _type_of_data(node: MicroDataset, data: Any) -> h5t.TypeID:
 def _guessed(data: Any) -> np.dtype[Any]:
     """The dtype of an array of objects, if all are strings."""
     if isinstance(data, np.ndarray) and data.size and all(isinstance(item, str) for item in data.flat):
-        return h5py.string_dtype()
+        strings: np.dtype[Any] = h5py.string_dtype()
+        return strings
     raise InvalidTypeError(
-        "an array of Python objects has no HDF5 type; give a dtype, such as h5py.string_dtype() or h5py.vlen_dtype()"
+        "an array of Python objects has no HDF5 type; give a dtype,"
+        " such as h5py.string_dtype() or h5py.vlen_dtype()"
     )
 
 
@@ -181,7 +190,7 @@ def _guessed(data: Any) -> np.dtype[Any]:
 def _ready(node: MicroDataset, kind: h5t.TypeID | None) -> Any:
     """The node's data as something with shape and dtype, `Blocks`, or None; lazy ones stay lazy."""
     data = node.data
-    if isinstance(data, Iterator):
+    if isinstance(data, Iterator) and not isinstance(data, Blocks):
         # The node keeps the first block that is looked at here: were it
         # dropped, a tree that is refused now would be written without it later.
         data = node.data = Blocks(data)
@@ -204,9 +213,11 @@ def _ready(node: MicroDataset, kind: h5t.TypeID | None) -> Any:
 def _has_facts(data: Any) -> bool:
     """Whether shape and dtype are known without making an array of `data`."""
     dtype = getattr(data, "dtype", None)
-    if not isinstance(dtype, np.dtype) or dtype == object or not hasattr(data, "shape"):
+    if not isinstance(dtype, np.dtype) or not hasattr(data, "shape"):
         return False
-    return not isinstance(data, np.generic) and (hasattr(data, "__array__") or hasattr(data, "__getitem__"))
+    if isinstance(data, np.generic) or (dtype.kind == "O" and not dtype.metadata):
+        return False
+    return hasattr(data, "__array__") or hasattr(data, "__getitem__")
 
 
 def _converted(data: Any, kind: h5t.TypeID) -> Any:
@@ -224,9 +235,7 @@ def _source(data: Any, extent: Extent, encoded: bytes) -> Source | None:
         first = data.peek()
         if first is not None:
             check_dtype(first.dtype, encoded)
-        appends = extent.shape[0] == 0 and extent.limits is not None and extent.limits[0] != 0
-        row = extent.shape[1:]
-        return BlockSource(data, row, None if appends else extent.shape[0], not appends and extent.data == extent.shape)
+        return BlockSource(data, extent.shape[1:], extent.room, extent.exact)
     if extent.data is None:
         return None
     if isinstance(data, h5py.Dataset) and encoded_type(data.id.get_type())[0] == encoded:

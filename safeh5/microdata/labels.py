@@ -42,7 +42,10 @@ def expand_labels(
     labels = attrs.get(LABELS)
     if not isinstance(labels, (Mapping, list, tuple)) or not labels:
         return dict(attrs)
-    regions = _by_slices(labels, path, shape) if isinstance(labels, Mapping) else _by_names(labels, path, shape)
+    if isinstance(labels, Mapping):
+        regions = _by_slices(labels, path, shape)
+    else:
+        regions = _by_names(labels, path, shape)
     taken = set(regions) & (set(attrs) | {LABELS})
     if taken:
         raise InvalidTreeError(f"{path} has both a label and an attribute {sorted(taken)[0]!r}", dataset=path)
@@ -52,7 +55,7 @@ def expand_labels(
     return out
 
 
-def _by_names(names: Any, path: str, shape: tuple[int, ...] | None) -> dict[str, tuple[slice, ...]]:
+def _by_names(names: Any, path: str, shape: tuple[int, ...] | None) -> dict[str, Any]:
     """A region for each row or, if their number does not fit, for each column."""
     _check_names(names, path)
     if len(set(names)) < len(names):
@@ -64,7 +67,8 @@ def _by_names(names: Any, path: str, shape: tuple[int, ...] | None) -> dict[str,
             for i, name in enumerate(names)
         }
     raise InvalidTreeError(
-        f"{path} has {len(names)} labels and shape {shape}: a list of labels needs two axes, one of that length",
+        f"{path} has {len(names)} labels and shape {shape}:"
+        " a list of labels needs two axes, one of that length",
         dataset=path,
         hint="Give a dict of names to slices instead",
     )
@@ -75,9 +79,8 @@ def _by_slices(labels: Mapping[Any, Any], path: str, shape: tuple[int, ...] | No
     regions = {}
     for name, region in labels.items():
         index = tuple(region) if isinstance(region, (tuple, list)) else (region,)
-        if Ellipsis not in [item for item in index if not isinstance(item, np.ndarray)] and len(index) != len(
-            shape or ()
-        ):
+        whole = any(item is Ellipsis for item in index)
+        if not whole and len(index) != len(shape or ()):
             raise InvalidTreeError(
                 f"label {name!r} of {path} has {len(index)} slices for shape {shape}", dataset=path
             )
@@ -104,5 +107,5 @@ def _ordered(regions: Mapping[str, Any]) -> list[str]:
 def _start(item: Any) -> int | None:
     """Where an index starts, None when it takes the whole axis."""
     if isinstance(item, slice):
-        return item.start
+        return None if item.start is None else int(item.start)
     return int(item) if isinstance(item, (int, np.integer)) and not isinstance(item, bool) else None

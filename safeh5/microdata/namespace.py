@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any, Literal, Protocol
 
 import h5py
-from h5py import h5d, h5g, h5i, h5l, h5o, h5r, h5s
+from h5py import h5d, h5g, h5i, h5l, h5o, h5r, h5s, h5t
 
 from safeh5.microdata.stored import identity_of, name_of
 from safeh5.operations.values import StoredReference
@@ -30,6 +31,15 @@ class Namespace(Protocol):
 
     def dataset(self, path: str) -> h5d.DatasetID:
         """The dataset at `path`."""
+
+    def datatype(self, path: str) -> h5t.TypeID:
+        """The committed datatype at `path`."""
+
+    def link(self, path: str) -> tuple[str, ...]:
+        """The last link of `path`: ``("hard",)``, ``("soft", target)``, ``("external", file, target)``."""
+
+    def same(self, path: str, other: str) -> bool:
+        """Whether two paths lead to one object."""
 
     def path_of(self, object_id: Any) -> str | None:
         """The path of an h5py identifier's object, None unless it is in this file."""
@@ -88,10 +98,25 @@ class FileNamespace:
         """The dataset at `path`."""
         return h5d.open(self._root, path.encode())
 
-    def link(self, path: str) -> tuple[int, Any]:
-        """The class of the link at `path` and its value (target, or file and target)."""
-        kind = self._root.links.get_info(path.encode()).type
-        return kind, None if kind == h5l.TYPE_HARD else self._root.links.get_val(path.encode())
+    def datatype(self, path: str) -> h5t.TypeID:
+        """The committed datatype at `path`."""
+        return h5t.open(self._root, path.encode())
+
+    def link(self, path: str) -> tuple[str, ...]:
+        """The last link of `path`: ``("hard",)``, ``("soft", target)``, ``("external", file, target)``."""
+        name = path.encode()
+        kind = self._root.links.get_info(name).type
+        if kind == h5l.TYPE_HARD:
+            return ("hard",)
+        value = self._root.links.get_val(name)
+        parts = value if isinstance(value, tuple) else (value,)
+        texts = [os.fsdecode(part) for part in parts]
+        return ("soft" if kind == h5l.TYPE_SOFT else "external", *texts)
+
+    def same(self, path: str, other: str) -> bool:
+        """Whether two paths lead to one object."""
+        first, second = (h5o.open(self._root, name.encode()) for name in (path, other))
+        return identity_of(first) == identity_of(second)
 
     def path_of(self, object_id: Any) -> str | None:
         """The path of an h5py identifier's object, None unless it is in this file."""

@@ -54,7 +54,8 @@ class MicroData:
         self.parent = "/" if parent is None else parent
         if attrs is not None and not isinstance(attrs, Mapping):
             raise InvalidTypeError(
-                f"the attributes of {self.path} are a {type(attrs).__name__}, not a mapping", dataset=self.path
+                f"the attributes of {self.path} are a {type(attrs).__name__}, not a mapping",
+                dataset=self.path,
             )
         self.attrs: dict[str, Any] = dict(attrs or {})
 

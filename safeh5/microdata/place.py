@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -68,38 +68,49 @@ class Placement:
         self._exist_ok = exist_ok
         self._overwrite = overwrite
         self._seen: dict[int, str] = {}
+        self._placed: dict[str, Step] = {}
 
-    def steps(self, root: MicroData) -> Iterator[Step]:
+    def steps(self, root: MicroData | Sequence[MicroData]) -> Iterator[Step]:
         """The steps of all nodes, each group before its children.
+
+        Several trees are placed one after the other, so that the second may
+        stand in a group that is in the first.
 
         Raises
         ------
         InvalidTreeError, InvalidTypeError, ObjectExistsError
             Naming the node that is wrong.
         """
-        pending = [self._top(root)]
-        while pending:
-            step = pending.pop()
-            yield step
-            if isinstance(step.node, MicroDataGroup):
-                pending += reversed(self._children(step, step.node))
+        for top in [root] if isinstance(root, MicroData) else _listed(root):
+            pending = [self._top(top)]
+            while pending:
+                step = pending.pop()
+                self._placed[step.path] = step
+                yield step
+                if isinstance(step.node, MicroDataGroup):
+                    pending += reversed(self._children(step, step.node))
 
     def _top(self, root: MicroData) -> Step:
-        if not isinstance(root, MicroData):
-            raise InvalidTypeError(f"a {type(root).__name__} is no tree: give a MicroData")
         if isinstance(root, MicroDataGroup) and root.is_root:
-            self._seen[id(root)] = "/"
+            self._refuse_second_sight(root, "/")
             return Step(root, "/", Action.MERGE)
         check_name(root, str(root.parent))
         parent = self._parent(root)
-        taken = set(self._namespace.children(parent))
-        return self._step(root, parent, _indexed_name(root, taken), None, fresh=False)
+        above = self._placed.get(parent)
+        fresh = above is not None and not above.exists
+        taken = set() if fresh else set(self._namespace.children(parent))
+        prefix = join(parent, "")
+        taken |= {path[len(prefix) :] for path in self._placed if path.startswith(prefix)}
+        return self._step(root, parent, _indexed_name(root, taken), above, fresh=fresh)
 
     def _parent(self, root: MicroData) -> str:
         if not isinstance(root.parent, str):
             raise InvalidTypeError(f"the parent of {root.name} is a {type(root.parent).__name__}, not a path")
         parent = "/" + "/".join(part for part in root.parent.split("/") if part not in ("", "."))
-        if self._namespace.kind(parent) != "group":
+        placed = self._placed.get(parent)
+        if not (
+            isinstance(placed.node, MicroDataGroup) if placed else self._namespace.kind(parent) == "group"
+        ):
             raise InvalidTreeError(
                 f"{join(parent, root.name)} has no group to be in: there is no group {parent} in the file",
                 dataset=join(parent, root.name),
@@ -138,6 +149,8 @@ class Placement:
         return Step(node, path, self._action(node, path, kind), above)
 
     def _refuse_second_sight(self, node: MicroData, path: str) -> None:
+        if path in self._placed:
+            raise InvalidTreeError(f"two nodes are named {path}", dataset=path)
         first = self._seen.setdefault(id(node), path)
         if first != path:
             raise InvalidTreeError(
@@ -154,7 +167,7 @@ class Placement:
                 return Action.MERGE
         elif self._overwrite and kind != "group":
             return Action.REPLACE
-        elif self._exist_ok and kind == _kind(node):
+        elif self._exist_ok and _kind(node) in (kind, "link"):
             return Action.KEEP
         raise self._exists(node, path, kind)
 
@@ -168,6 +181,14 @@ class Placement:
         return ObjectExistsError(
             f"a {kind} stands at {path} where a {wanted} is to be written", dataset=path, hint=hint
         )
+
+
+def _listed(trees: Sequence[MicroData]) -> Sequence[MicroData]:
+    """`trees`, if it is a sequence of nodes."""
+    for tree in trees if isinstance(trees, Sequence) and not isinstance(trees, str) else [trees]:
+        if not isinstance(tree, MicroData):
+            raise InvalidTypeError(f"a {type(tree).__name__} is no tree: give a MicroData or a list of them")
+    return trees
 
 
 def _refuse_cycle(node: MicroData, group: Step) -> None:

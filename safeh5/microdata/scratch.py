@@ -14,10 +14,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import h5py
-from h5py import h5a, h5d, h5r
+from h5py import h5a, h5d, h5p, h5r
 
 from safeh5.errors import InvalidTreeError, InvalidTypeError
 from safeh5.microdata.stored import StoredAttribute, read_attribute
+from safeh5.operations.model import Filter, Layout
+from safeh5.operations.properties import make_dcpl, read_filters
 from safeh5.operations.values import decode_space, decode_type
 
 _ATTRIBUTE = b"a"
@@ -64,6 +66,21 @@ class Scratch:
     def dataset(self, **options: Any) -> h5d.DatasetID:
         """An unnamed dataset made by ``create_dataset(**options)``."""
         return self._file.create_dataset(None, **options).id
+
+    def filters(self, **options: Any) -> tuple[Filter, ...]:
+        """The filter pipeline that ``create_dataset(**options)`` asks HDF5 for.
+
+        What a finished dataset tells is what its filters made of that, which
+        not every filter accepts when it is asked for again.
+        """
+        asked = h5p.create(h5p.DATASET_CREATE)
+        self._file.create_dataset(None, dcpl=asked, **options)
+        return read_filters(asked)
+
+    def made_filters(self, kind: bytes, space: bytes, layout: Layout) -> tuple[Filter, ...]:
+        """The filter pipeline of a dataset that HDF5 makes of these."""
+        made = h5d.create(self._file.id, None, decode_type(kind), decode_space(space), make_dcpl(layout))
+        return read_filters(made.get_create_plist())
 
     def attribute(self, value: Any) -> StoredAttribute:
         """What ``attrs[name] = value`` stores."""

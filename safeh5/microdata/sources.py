@@ -10,18 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, Union
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from safeh5._typing import Buffer
 from safeh5.errors import InvalidTreeError
 from safeh5.microdata.blocks import boxes, shifted, slices
-from safeh5.microdata.values import Payload, payload_of
+from safeh5.microdata.payloads import Payload, payload_of
 from safeh5.operations.model import AppendData, Box, Operation, WriteData
 from safeh5.operations.values import Describe
 
-Buffer = Union[bytes, npt.NDArray[Any]]
 Written = Iterator[tuple[Operation, Buffer]]
 
 
@@ -184,5 +184,3 @@ class BlockSource:
             )
         if self.room is not None and done + block.shape[0] > self.room:
             raise InvalidTreeError(f"the iterator of {path} gave more than {self.room} rows", dataset=path)
-
-

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from h5py import h5d, h5s
+import numpy.typing as npt
+from h5py import h5d, h5s, h5t
 
+from safeh5._typing import Buffer
 from safeh5.microdata.blocks import boxes
+from safeh5.microdata.payloads import as_buffer
 from safeh5.microdata.sources import Written, item_weight
 from safeh5.microdata.stored import object_array
 from safeh5.microdata.values import check_values
@@ -56,7 +60,7 @@ class StoredSource:
         if space.get_simple_extent_type() == h5s.NULL:
             return
         shape = self.dataset.shape
-        weight = item_weight(self.dataset.dtype) if self._has_pointers() else self.dataset.get_type().get_size()
+        weight = self._weight()
         if chunks is None:
             if self.dataset.get_space_status() == h5d.SPACE_STATUS_NOT_ALLOCATED and self._plain_layout():
                 return
@@ -71,8 +75,9 @@ class StoredSource:
             for box in boxes(size, weight, limit):
                 yield Box(tuple(o + s for o, s in zip(offset, box.start, strict=True)), box.count)
 
-    def _has_pointers(self) -> bool:
-        return not is_plain(self.dataset.get_type().encode())
+    def _weight(self) -> int:
+        tid = self.dataset.get_type()
+        return int(tid.get_size()) if is_plain(tid.encode()) else item_weight(self.dataset.dtype)
 
     def _plain_layout(self) -> bool:
         plist = self.dataset.get_create_plist()
@@ -91,19 +96,19 @@ class StoredSource:
             mask, data = self.dataset.read_direct_chunk(offset)
             yield WriteChunk(path=path, offset=offset, filter_mask=mask), bytes(data)
 
-    def _block(self, path: str, box: Box, source_type: bytes, describe: Describe) -> tuple[WriteData, bytes]:
+    def _block(self, path: str, box: Box, source_type: bytes, describe: Describe) -> tuple[WriteData, Buffer]:
         selection = box if box.count else None
         if is_plain(source_type):
             raw = np.empty(box.count, dtype=np.dtype((np.void, self.dataset.get_type().get_size())))
             self._read(box, raw, self.dataset.get_type())
-            return WriteData(path=path, type=source_type, selection=selection), raw.reshape(-1).view(np.uint8)
+            return WriteData(path=path, type=source_type, selection=selection), as_buffer(raw)
         memory_type, values = object_array(self.dataset.dtype, box.count)
         self._read(box, values, memory_type)
         check_values(values, decode_type(source_type), describe)
         packed = pack(values, source_type, describe)
         return WriteData(path=path, type=source_type, selection=selection, packed=True), packed
 
-    def _read(self, box: Box, out: np.ndarray, memory_type: object) -> None:  # type: ignore[type-arg]
+    def _read(self, box: Box, out: npt.NDArray[Any], memory_type: h5t.TypeID) -> None:
         space = self.dataset.get_space()
         memory = h5s.create(h5s.SCALAR)
         if box.count:

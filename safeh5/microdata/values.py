@@ -8,7 +8,6 @@ objects that HDF5 would refuse only after they were journaled.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import h5py
@@ -20,7 +19,7 @@ from safeh5.errors import InvalidTypeError
 from safeh5.microdata.nodes import MicroData, Reference
 from safeh5.microdata.scratch import Scratch
 from safeh5.microdata.stored import StoredAttribute
-from safeh5.operations.values import Describe, decode_type, encode_shape, encode_type, is_plain, pack
+from safeh5.operations.values import Describe, decode_type, encode_shape, encode_type
 
 Array = npt.NDArray[Any]
 
@@ -40,15 +39,20 @@ def make_attribute(scratch: Scratch, value: Any) -> StoredAttribute:
         If HDF5 cannot hold the value.
     """
     if isinstance(value, StoredAttribute):
-        tid = decode_type(value.type)
-        count = value.values.size if isinstance(value.values, np.ndarray) else 0
-        if max(len(value.values), count * tid.get_size()) > _HEADER_LIMIT:
+        if _size(value) > _HEADER_LIMIT:
             scratch.try_attribute(value)
         return value
     references = reference_array(value)
     if references is not None:
         return StoredAttribute(encode_type(references.dtype), encode_shape(references.shape), references)
     return scratch.attribute(_with_strings(value))
+
+
+def _size(attribute: StoredAttribute) -> int:
+    """Bytes that the value takes in the object's header."""
+    if isinstance(attribute.values, bytes):
+        return len(attribute.values)
+    return int(attribute.values.size) * int(decode_type(attribute.type).get_size())
 
 
 def _with_strings(value: Any) -> Any:
@@ -108,136 +112,8 @@ def _reference_dtype(items: list[Any]) -> np.dtype[Any]:
     regions = [_is_region(item) for item in present]
     if any(regions) and not all(regions):
         raise InvalidTypeError("object references and region references stand in one array")
-    return h5py.regionref_dtype if regions[0] else h5py.ref_dtype
-
-
-# --- blocks of data ----------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Payload:
-    """A block as an operation carries it.
-
-    Attributes
-    ----------
-    type : bytes
-        What the bytes are, as HDF5 encodes it.
-    data : ndarray or bytes
-        Raw bytes (contiguous), or the packed form.
-    packed : bool
-        Which of the two.
-    """
-
-    type: bytes
-    data: Array | bytes
-    packed: bool
-
-
-def payload_of(block: Any, file_type: bytes, describe: Describe) -> Payload:
-    """A block of values for a dataset of type `file_type`.
-
-    Numbers keep their own type, HDF5 converts them; so an array that lies in
-    one piece is not copied.
-
-    Raises
-    ------
-    InvalidTypeError
-        If the values cannot become that type.
-    """
-    if not is_plain(file_type):
-        values = objects(block, file_type)
-        check_values(values, decode_type(file_type), describe)
-        return Payload(file_type, pack(values, file_type, describe), True)
-    array, memory_type = _raw(np.asarray(block), file_type)
-    # A compound's bytes cannot be lent out as they are: the buffer protocol
-    # has no name for some of its members.
-    return Payload(memory_type, np.ascontiguousarray(array).reshape(-1).view(np.uint8), False)
-
-
-def check_dtype(dtype: np.dtype[Any], file_type: bytes) -> None:
-    """Raise `InvalidTypeError` unless blocks of `dtype` can become `file_type`."""
-    if is_plain(file_type):
-        if not dtype.hasobject:
-            _raw(np.empty(0, dtype), file_type)
-    else:
-        objects(np.empty(0, dtype), file_type)
-
-
-def _raw(array: Array, file_type: bytes) -> tuple[Array, bytes]:
-    """Plain values and their type, converted here only where HDF5 does not or not well."""
-    target = decode_type(file_type)
-    if array.dtype.hasobject or array.dtype.kind in "UT":
-        array = _from_objects(array, target)
-    if target.get_class() == h5t.FLOAT and target.get_size() == 2:
-        array = np.asarray(array, dtype=target.dtype)  # see h5py issue 819
-    memory_type = _string_type(array, target) or encode_type(array.dtype)
-    if memory_type != file_type and not _converts(decode_type(memory_type), target):
-        if not _widens(array.dtype, target):
-            raise InvalidTypeError(f"HDF5 converts no {array.dtype} into {_words(target)}")
-        array = np.asarray(array, dtype=target.dtype)
-        memory_type = encode_type(array.dtype)
-    return array, memory_type
-
-
-def _from_objects(array: Array, target: h5t.TypeID) -> Array:
-    if target.get_class() == h5t.STRING:
-        return np.asarray([as_bytes(item) for item in array.flat], dtype="S").reshape(array.shape)
-    return np.asarray(array, dtype=target.dtype)
-
-
-def _string_type(array: Array, target: h5t.TypeID) -> bytes | None:
-    """The type of fixed-length strings: HDF5 converts none between character sets."""
-    if array.dtype.kind != "S" or target.get_class() != h5t.STRING:
-        return None
-    tid = h5t.C_S1.copy()
-    tid.set_size(max(1, array.dtype.itemsize))
-    tid.set_strpad(h5t.STR_NULLPAD)
-    tid.set_cset(target.get_cset())
-    return bytes(tid.encode())
-
-
-def _converts(source: h5t.TypeID, target: h5t.TypeID) -> bool:
-    return bool(source == target) or h5t.find(source, target) is not None
-
-
-def _widens(dtype: np.dtype[Any], target: h5t.TypeID) -> bool:
-    """Whether NumPy converts without loss where HDF5 does not, as from real to complex."""
-    try:
-        return np.can_cast(dtype, target.dtype, "safe")
-    except TypeError:
-        return False
-
-
-def _words(tid: h5t.TypeID) -> str:
-    try:
-        return str(tid.dtype)
-    except TypeError:
-        return f"HDF5 type of class {tid.get_class()}"
-
-
-def objects(block: Any, file_type: bytes) -> Array:
-    """`block` as an array of objects of a type with pointers, members of a compound included.
-
-    A list of sequences is one row for each, also when all are of one length.
-    """
-    tid = decode_type(file_type)
-    if isinstance(block, np.ndarray):
-        array = block
-    elif tid.get_class() == h5t.VLEN and isinstance(block, (list, tuple)):
-        array = np.empty(len(block), dtype=object)
-        for i, row in enumerate(block):
-            array[i] = row
-    else:
-        array = np.asarray(block, dtype=_base(tid.dtype))
-    if array.dtype.kind in "SUT" and tid.get_class() == h5t.STRING:
-        return array.astype(object)
-    if array.dtype.names != tid.dtype.names or not array.dtype.hasobject:
-        raise InvalidTypeError(f"values of type {array.dtype} cannot become {_words(tid)}")
-    return array
-
-
-def _base(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    return dtype if dtype.subdtype is None else dtype.subdtype[0]
+    dtype: np.dtype[Any] = h5py.regionref_dtype if regions[0] else h5py.ref_dtype
+    return dtype
 
 
 # --- what HDF5 would refuse too late -----------------------------------------------
@@ -291,10 +167,16 @@ def leaves(values: Array, tid: h5t.TypeID) -> Iterator[tuple[Array, int]]:
             yield from leaves(values[name], tid.get_member_type(i))
 
 
+def words(tid: h5t.TypeID) -> str:
+    """An HDF5 type in words."""
+    try:
+        return str(tid.dtype)
+    except TypeError:
+        return f"HDF5 type of class {tid.get_class()}"
+
+
 def _row(row: Any, base: h5t.TypeID) -> Array:
     try:
         return np.asarray([] if row is None else row, dtype=base.dtype).reshape(-1)
     except (TypeError, ValueError) as error:
-        raise InvalidTypeError(f"{row!r} is no sequence of {_words(base)}: {error}") from error
-
-
+        raise InvalidTypeError(f"{row!r} is no sequence of {words(base)}: {error}") from error

@@ -121,6 +121,8 @@ def make_dcpl(layout: Layout) -> h5p.PropDCID:
         dcpl.set_fill_value(_fill_array(layout.fill))
     for segment in layout.external:
         dcpl.set_external(segment.name.encode(), segment.offset, segment.size)
+    if layout.virtual:
+        dcpl.set_layout(h5d.VIRTUAL)
     for source in layout.virtual:
         dcpl.set_virtual(
             decode_space(source.target),

@@ -8,7 +8,7 @@ end:
 step           a crash in the middle leaves
 =============  ==============================================================
 SAVE_TORN      a part of a copy, under a name that the next run writes again
-REPLAY         a staging file, which the next run throws away
+REPLAY         a staging file, gone on with from its last checkpoint
 COMMIT         no COMMIT record (replay again) or a whole one (roll forward)
 PLACE          the old target or the new one, and a COMMIT record
 RETIRE         a trash directory, which is garbage
@@ -22,6 +22,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from safeh5.applier import Staging
 from safeh5.errors import TargetExistsError
 from safeh5.events import Progress, logger, silent
 from safeh5.journal import JournalWriter, Kind
@@ -38,11 +39,12 @@ from safeh5.recovery import publish
 from safeh5.recovery.describe import damage_report, torn_report, unfinished_report
 from safeh5.recovery.evidence import Evidence
 from safeh5.recovery.plan import Plan, Step
-from safeh5.recovery.replay import apply_records, begin_staging
+from safeh5.recovery.replay import replay
 from safeh5.recovery.report import Action, Loss, RecoveryReport
 from safeh5.recovery.salvage import salvage
 from safeh5.storage import AsideKind, Names, Storage
 from safeh5.storage.fingerprint import Fingerprint
+from safeh5.storage.pager import copy_checkpoint, forget_redo
 
 
 def carry_out(
@@ -117,20 +119,26 @@ class _Recovery:
 
     def replay(self) -> None:
         """Build the file from the journal; with an output, in a workshop of its own."""
-        names, session, scan = self._workshop(), self.evidence.session, self.evidence.scan
+        scan, session = self.evidence.scan, self.evidence.session
         assert session is not None and scan is not None
-        staging = begin_staging(self.storage, names, session, self.progress, any_base=self.output is not None)
-        replayed = apply_records(staging, self.storage, scan, self.progress)
-        self.records, self.bytes = replayed.records, replayed.bytes
-        self.built = publish.make_ready(self.storage, names, staging, self.verify, self.progress)
+        names = self._workshop()
+        built = replay(self.storage, names, session, scan, self.progress, any_base=self.output is not None)
+        self.records, self.bytes = built.records, built.bytes
+        self._make_ready(names, built.staging)
 
     def salvage(self) -> None:
+        """Build the file from what is whole; with an output, in a workshop of its own."""
         names = self._workshop()
-        salvaged = salvage(
-            self.storage, names, self.evidence, self.progress, any_base=self.output is not None
+        built = salvage(self.storage, names, self.evidence, self.progress, any_base=self.output is not None)
+        self.records, self.bytes, self.losses = built.records, built.bytes, built.losses
+        self._make_ready(names, built.staging)
+
+    def _make_ready(self, names: Names, staging: Staging) -> None:
+        scan = self.evidence.scan
+        assert scan is not None
+        self.built = publish.make_ready(
+            self.storage, names, staging, scan.last_lsn, self.verify, self.progress
         )
-        self.records, self.bytes, self.losses = salvaged.records, salvaged.bytes, salvaged.losses
-        self.built = publish.make_ready(self.storage, names, salvaged.staging, self.verify, self.progress)
 
     def commit(self) -> None:
         assert self.built is not None and self.evidence.scan is not None
@@ -185,8 +193,11 @@ class _Recovery:
             if self.evidence.scan is None or self.evidence.scan.damage
             else AsideKind.ROLLED_BACK
         )
-        if self.storage.exists(self.names.staging):
-            self.storage.unlink(self.names.staging)
+        if self.evidence.scan is not None and self.evidence.scan.is_complete:
+            # The journal alone can make the staging file again.
+            forget_redo(self.storage, self.names.staging)
+            if self.storage.exists(self.names.staging):
+                self.storage.unlink(self.names.staging)
         aside = self.names.aside(kind, self._session_id())
         self.storage.rename(self.names.sidecar, aside)
         self.storage.sync_directory(self.names.directory)
@@ -209,6 +220,7 @@ class _Recovery:
         workshop = Names(self.names.target, Names.of(self.output).new_sidecar(self._session_id()))
         if not self.storage.exists(workshop.sidecar):
             self.storage.make_directory(workshop.sidecar)
+            copy_checkpoint(self.storage, self.names.staging, workshop.staging, self.progress)
         return workshop
 
 

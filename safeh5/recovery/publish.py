@@ -34,14 +34,25 @@ from safeh5.verify import verify
 
 
 def make_ready(
-    storage: Storage, names: Names, staging: Staging, level: VerifyLevel, progress: Progress
+    storage: Storage, names: Names, staging: Staging, applied: int, level: VerifyLevel, progress: Progress
 ) -> Fingerprint:
     """Close the staging file, make it durable, verify it; returns its fingerprint.
 
-    Until this returns nothing has been decided: any error leaves the session
-    as it was, less its staging file.
+    Until this returns nothing has been decided: after an error the staging
+    file is closed, and is opened at its last checkpoint when next needed.
+
+    Parameters
+    ----------
+    storage, names : Storage, Names
+        Where everything lies.
+    staging : Staging
+        Holds the journal up to LSN `applied`, all of it durable there.
+    level : VerifyLevel
+        How much of the file to read again.
+    progress : callable
+        Told about verifying.
     """
-    staging.finish()
+    staging.finish(applied)
     if level is not VerifyLevel.NONE:
         _verify(staging.path, level, progress)
     if storage.exists(names.target):

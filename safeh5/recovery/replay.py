@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Final
 
-from safeh5.applier import Staging
+from safeh5.applier import Place, Staging
 from safeh5.errors import TargetChangedError, recover_command
 from safeh5.events import Progress, ProgressEvent, silent
 from safeh5.journal import JournalScan, records
 from safeh5.operations import codec
 from safeh5.operations.control import SessionRecord
+from safeh5.options import MIB
 from safeh5.storage import Names, Storage
 from safeh5.storage.fingerprint import Fingerprint
+
+REBUILD_BYTES: Final = 64 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +40,15 @@ class Replayed:
     bytes: int
 
 
+def staging_place(storage: Storage, names: Names, session_id: bytes) -> Place:
+    """Where the staging file of a session lies."""
+    return Place(storage, names.staging, names.target, session_id)
+
+
 def begin_staging(
     storage: Storage,
     names: Names,
+    session_id: bytes,
     session: SessionRecord,
     progress: Progress = silent,
     *,
@@ -50,8 +60,8 @@ def begin_staging(
     ----------
     storage, names : Storage, Names
         Where it is made.
-    session : SessionRecord
-        How the session began.
+    session_id, session : bytes, SessionRecord
+        Whose it is, and how the session began.
     progress : callable
         Told about copying.
     any_base : bool
@@ -62,36 +72,58 @@ def begin_staging(
     TargetChangedError
         If the target, which the staging file starts from, is not what it was.
     """
+    place = staging_place(storage, names, session_id)
     if not session.copy:
-        return Staging.create(storage, names, session.creation)
+        return Staging.create(place, session.creation)
     if not any_base:
         require_base(names, session)
-    return Staging.copy_of(storage, names, names.target, progress)
+    return Staging.copy_of(place, names.target, progress)
 
 
 def replay(
-    storage: Storage, names: Names, session: SessionRecord, journal: JournalScan, progress: Progress = silent
+    storage: Storage,
+    names: Names,
+    session: SessionRecord,
+    journal: JournalScan,
+    progress: Progress = silent,
+    *,
+    any_base: bool = False,
 ) -> Replayed:
-    """Apply every batch that has its end.
+    """The staging file with every batch that has its end, from the last checkpoint on.
 
     Raises
     ------
     ApplyError
-        If HDF5 refuses a record; it says which. The staging file is gone then.
+        If HDF5 refuses a record; it says which.
     """
-    return apply_records(begin_staging(storage, names, session, progress), storage, journal, progress)
+    staging = None
+    if not _cheap_to_rebuild(session, journal):
+        staging = Staging.last_checkpoint(staging_place(storage, names, journal.session_id))
+    if staging is None:
+        staging = begin_staging(storage, names, journal.session_id, session, progress, any_base=any_base)
+    return apply_records(staging, storage, journal, progress)
+
+
+def _cheap_to_rebuild(session: SessionRecord, journal: JournalScan) -> bool:
+    """Whether the whole journal is replayed although there may be a checkpoint.
+
+    Every byte of the journal has a checksum and the staging file has none, so
+    where it costs next to nothing the journal is believed and not the file.
+    """
+    base = session.base.size if session.copy and session.base is not None else 0
+    return journal.is_complete and base + journal.record_bytes <= REBUILD_BYTES
 
 
 def apply_records(staging: Staging, storage: Storage, journal: JournalScan, progress: Progress) -> Replayed:
-    """Apply the journal's records to a staging file that holds none of them yet."""
+    """Apply the journal's records behind the checkpoint that a staging file was opened at."""
     count, size = 0, 0
     try:
-        for frame in records(storage, journal):
+        for frame in records(storage, journal, after=staging.applied):
             staging.applier.apply(codec.decode(frame.meta), frame.payload, lsn=frame.lsn)
             count, size = count + 1, size + len(frame.payload)
             progress(ProgressEvent("replaying journal", size, journal.record_bytes))
     except BaseException:
-        staging.discard()
+        staging.drop()
         raise
     return Replayed(staging, count, size)
 

@@ -17,7 +17,7 @@ from safeh5.journal import WHOLE, Frame, Gap, JournalScan, Kind, salvage_frames
 from safeh5.journal.format import FormatError, count_in
 from safeh5.operations import codec
 from safeh5.recovery.evidence import Evidence
-from safeh5.recovery.replay import begin_staging
+from safeh5.recovery.replay import begin_staging, staging_place
 from safeh5.recovery.report import Loss
 from safeh5.storage import Names, Storage
 
@@ -62,16 +62,20 @@ def salvage(
         )
     audit = _audit(storage, scan)
     while True:
-        staging = begin_staging(storage, names, session, progress, any_base=any_base)
+        # What the last checkpoint holds is not lost, whatever happened to the journal before it.
+        staging = Staging.last_checkpoint(staging_place(storage, names, scan.session_id))
+        if staging is None:
+            staging = begin_staging(storage, names, scan.session_id, session, progress, any_base=any_base)
         try:
             records, size = _apply_whole(staging, storage, scan, audit, progress)
         except _Restart:
-            staging.discard()
+            staging.drop()
         except BaseException:
-            staging.discard()
+            staging.drop()
             raise
         else:
-            return Salvaged(staging, records, size, tuple(audit.losses))
+            lost = (loss for loss in audit.losses if (loss.last_lsn or scan.last_lsn + 1) > staging.applied)
+            return Salvaged(staging, records, size, tuple(lost))
 
 
 class _Restart(Exception):
@@ -149,7 +153,7 @@ def _apply_whole(
     """Apply every batch that is not left out; returns records and bytes."""
     records, size, applied_of_batch, batch = 0, 0, 0, 0
     for frame in _operations(storage, scan):
-        if frame.batch in audit.left_out:
+        if frame.batch in audit.left_out or frame.lsn <= staging.applied:
             continue
         if frame.batch != batch:
             batch, applied_of_batch = frame.batch, 0

@@ -16,14 +16,10 @@ from safeh5.storage.fingerprint import Fingerprint
 
 def prepare(parts: Parts, *, journaled: bool) -> Fingerprint:
     """Finish the staging file: whole, closed, verified, durable. Nothing is decided by that."""
-    parts.log.sync()
+    applied = parts.log.sync()
     staging = parts.workspace.sure_staging(journaled=journaled)
     parts.workspace.release()
-    try:
-        return publish.make_ready(parts.storage, parts.names, staging, parts.verify, parts.progress)
-    except BaseException:
-        staging.discard()
-        raise
+    return publish.make_ready(parts.storage, parts.names, staging, applied, parts.verify, parts.progress)
 
 
 def decide(parts: Parts, result: Fingerprint) -> None:
@@ -40,7 +36,7 @@ def place_and_retire(parts: Parts) -> None:
 
 def retire(parts: Parts) -> None:
     """Delete the sidecar."""
-    parts.workspace.discard()
+    parts.workspace.drop()
     parts.log.journal.close()
     publish.retire(parts.storage, parts.names, parts.session_id)
 

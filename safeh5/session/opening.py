@@ -302,7 +302,9 @@ def _session(
         session_id=session_id,
         record=record,
         log=BatchLog(journal, opening.journal.durability),
-        workspace=Workspace(storage, names, record, lambda: scan(storage, names.sidecar), opening.progress),
+        workspace=Workspace(
+            storage, names, session_id, record, lambda: scan(storage, names.sidecar), opening.progress
+        ),
         verify=opening.verify,
         progress=opening.progress,
     )

@@ -252,7 +252,7 @@ class Session:
             # this holds is not relied on for the commit.
             self._workspace.doubt()
         elif records:
-            self._workspace.discard()
+            self._workspace.drop()
 
     # --- durability ---------------------------------------------------------------
 
@@ -271,7 +271,7 @@ class Session:
         """Make everything written so far durable, and bring it to the staging file on disk."""
         with self._working("checkpoint"):
             applied = self._log.sync()
-            self._workspace.sure_staging(journaled=self._journaled).checkpoint()
+            self._workspace.sure_staging(journaled=self._journaled).checkpoint(applied)
             self._log.control(Kind.CHECKPOINT, CheckpointRecord(applied=applied, time=now()))
 
     # --- ending -------------------------------------------------------------------
@@ -325,7 +325,7 @@ class Session:
             Keep the sidecar under another name instead of deleting it.
         """
         with self._working("roll back"):
-            self._workspace.discard()
+            self._workspace.drop()
             self._log.control(Kind.ROLLBACK, RollbackRecord(time=now()))
             self._leave(State.ROLLED_BACK, ending.set_aside if keep else ending.retire)
 
@@ -336,7 +336,7 @@ class Session:
         """
         with self._working("suspend"):
             self._log.control(Kind.SEAL, SealRecord(time=now()))
-            self._workspace.discard()
+            self._workspace.drop()
             self._leave(State.SUSPENDED, ending.nothing)
 
     def _leave(self, state: State, last_steps: Callable[[Parts], None]) -> None:
@@ -360,7 +360,7 @@ class Session:
         """Take no more work; what was acknowledged stays in the journal."""
         self.state = State.FAILED
         with suppress(SafeH5Error, OSError):
-            self._workspace.discard()
+            self._workspace.drop()
         self._let_go()
 
     def _let_go(self) -> None:

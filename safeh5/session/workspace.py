@@ -2,7 +2,8 @@
 
 A session that only looks, or that opens a large target and ends without a
 change, never pays for a copy. And whenever an operation failed half way the
-staging file is made again from the one thing that is sure, the journal.
+staging file is opened again at its last checkpoint and gone on with from the
+one thing that is sure, the journal.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ class Workspace:
     ----------
     storage, names : Storage, Names
         Where it lies.
-    session : SessionRecord
-        How the session began.
+    session_id, session : bytes, SessionRecord
+        Whose it is, and how the session began.
     journal : callable
         Reads the session's own journal, for making the staging file again.
     progress : callable
@@ -36,12 +37,14 @@ class Workspace:
         self,
         storage: Storage,
         names: Names,
+        session_id: bytes,
         session: SessionRecord,
         journal: Callable[[], JournalScan],
         progress: Progress,
     ) -> None:
         self._storage = storage
         self._names = names
+        self._session_id = session_id
         self._session = session
         self._journal = journal
         self._progress = progress
@@ -66,9 +69,9 @@ class Workspace:
         return self._staging
 
     def sure_staging(self, *, journaled: bool) -> Staging:
-        """The staging file for a commit: made again if an operation on it failed."""
+        """The staging file for a commit: opened anew if an operation on it failed."""
         if self._doubtful:
-            self.discard()
+            self.drop()
         return self.staging(journaled=journaled)
 
     def doubt(self) -> None:
@@ -76,17 +79,17 @@ class Workspace:
         self._doubtful = self._staging is not None
 
     def release(self) -> None:
-        """Forget the staging file, which somebody else has closed."""
+        """Forget the staging file, which somebody else closes."""
         self._staging = None
 
-    def discard(self) -> None:
-        """Throw the staging file away; everything open on it becomes invalid."""
+    def drop(self) -> None:
+        """Let go of the staging file; everything open on it becomes invalid."""
         staging, self._staging, self._doubtful = self._staging, None, False
         if staging is not None:
-            staging.discard()
+            staging.drop()
 
     def _begun(self) -> Staging:
-        return begin_staging(self._storage, self._names, self._session, self._progress)
+        return begin_staging(self._storage, self._names, self._session_id, self._session, self._progress)
 
     def _replayed(self) -> Staging:
         return replay(self._storage, self._names, self._session, self._journal(), self._progress).staging

@@ -44,17 +44,16 @@ class Uninterrupted:
         self._collected = False
 
     def __enter__(self) -> None:
+        if not Uninterrupted._active and threading.current_thread() is threading.main_thread():
+            Uninterrupted._active = self._outermost = True
+            try:
+                self._hold()
+            except BaseException:
+                # A signal came between two of the replacements; the block is not entered.
+                self._let_go()
+                raise
         self._collected = gc.isenabled()
         gc.disable()
-        if Uninterrupted._active or threading.current_thread() is not threading.main_thread():
-            return
-        Uninterrupted._active = self._outermost = True
-        try:
-            self._hold()
-        except BaseException:
-            # A signal came between two of the replacements; the block is not entered.
-            self._let_go()
-            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

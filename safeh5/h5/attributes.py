@@ -1,0 +1,274 @@
+"""Attributes: h5a's functions for journaled files, and how ``attrs[name] = value`` is one record.
+
+HDF5 replaces an attribute in three steps: delete, create, write. h5py's
+`AttributeManager.create` does them one by one (up to 3.11 under a temporary
+name, renamed at the end). Inside it the steps are collected here and recorded
+as one operation when it is done, so that no crash falls between them; an
+exception leaves the old attribute as it was. Outside it each step is a record
+of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from h5py import h5, h5a, h5p, h5s, h5t
+
+from safeh5.h5 import native
+from safeh5.h5.door import Door, refused
+from safeh5.h5.ids import Journaled, adopt, adopt_attribute
+from safeh5.h5.lowering import shared_type
+from safeh5.h5.memory import Memory, read_memory, zero_payload
+from safeh5.h5.paths import path_of, text
+from safeh5.operations import model
+
+# HDF5 keeps attributes of up to 64 KiB in the object header, and larger ones
+# only where the file format allows: whether it does is tried out beforehand.
+_SURE_SIZE = 32 * 1024
+_TRIAL = b"safeh5-trial-of-an-attribute"
+
+
+class PendingAttribute:
+    """An attribute that h5py is in the middle of creating; stands in for its `AttrID`.
+
+    Parameters
+    ----------
+    name : bytes
+        Its name.
+    stored, space : TypeID, SpaceID
+        Its type and extent.
+    """
+
+    def __init__(self, name: bytes, stored: h5t.TypeID, space: h5s.SpaceID) -> None:
+        self.name = name
+        self.stored = stored
+        self.space = space
+        self.value: tuple[npt.NDArray[Any], h5t.TypeID | None] | None = None
+
+    def write(self, arr: npt.NDArray[Any], mtype: h5t.TypeID | None = None) -> None:
+        """As `h5py.h5a.AttrID.write`: keeps the array until the record is made."""
+        self.value = arr, mtype
+
+    def close(self) -> None:
+        """As `h5py.h5a.AttrID.close`."""
+
+
+class Folding:
+    """The steps of one ``AttributeManager.create``.
+
+    Parameters
+    ----------
+    owner : h5py identifier
+        The object that gets the attribute.
+    """
+
+    def __init__(self, owner: Any) -> None:
+        self.owner = owner
+        self.pending: PendingAttribute | None = None
+
+    def record(self) -> None:
+        """Make the operations of what was collected."""
+        door: Door = self.owner.door
+        path = path_of(self.owner, door)
+        if self.pending is not None and path is not None:
+            set_attribute(self.owner, path, self.pending, door)
+
+
+_folding: Folding | None = None
+"""The creation that is going on; h5py's lock is held all the while."""
+
+
+def create_folded(manager: Any, name: Any, data: Any, shape: Any = None, dtype: Any = None) -> None:
+    """`AttributeManager.create` for an object of a journaled file."""
+    global _folding
+    with native.phil:
+        owner = manager._id
+        if path_of(owner, owner.door) is None:
+            native.attribute_create(manager, name, data, shape=shape, dtype=dtype)
+            return
+        outer, _folding = _folding, Folding(owner)
+        try:
+            native.attribute_create(manager, name, data, shape=shape, dtype=dtype)
+            folding = _folding
+        finally:
+            _folding = outer
+        folding.record()
+
+
+def set_attribute(owner: Any, path: str, made: PendingAttribute, door: Door) -> None:
+    """Record an attribute with its value, in the place of one of that name.
+
+    Parameters
+    ----------
+    owner : h5py identifier
+        The object that gets it.
+    path : str
+        Its path.
+    made : PendingAttribute
+        The attribute.
+    door : Door
+        The file.
+    """
+    name = text(made.name, door)
+    encoded, committed = shared_type(made.stored, door)
+    _try_large(owner, made.stored, made.space)
+    written = _written(made, encoded)
+    if written is None:
+        _set_unwritten(door, path, name, encoded, made.space, committed)
+    elif written.packed or same_bytes(written.type, h5t.decode(encoded)):
+        _, payload = replace(written, type=h5t.decode(encoded)).payload(written.elements, door)
+        operation = model.SetAttribute(
+            path=path,
+            name=name,
+            type=encoded,
+            space=made.space.encode(),
+            packed=written.packed,
+            committed_type=committed,
+        )
+        door.record(operation, payload)
+    else:
+        # HDF5 is to convert the values; that it does when an attribute that is
+        # there is written.
+        _set_unwritten(door, path, name, encoded, made.space, committed)
+        given, payload = written.payload(written.elements, door)
+        door.record(model.WriteAttribute(path=path, name=name, type=given), payload)
+
+
+def _written(made: PendingAttribute, encoded: bytes) -> Memory | None:
+    """What was written to a new attribute, None if nothing was."""
+    if made.value is None or made.space.get_simple_extent_type() == h5s.NULL:
+        return None
+    array, memory_type = made.value
+    memory = read_memory(array, memory_type, h5t.decode(encoded))
+    if memory is None:
+        raise TypeError(f"No conversion path from {array.dtype} to the type of the attribute")
+    if len(memory.elements) != made.space.get_simple_extent_npoints():
+        raise TypeError(f"the attribute has {made.space.get_simple_extent_npoints()} elements")
+    return memory
+
+
+def same_bytes(memory_type: h5t.TypeID, stored: h5t.TypeID) -> bool:
+    """Whether values of one type are, byte for byte, values of the other."""
+    if memory_type == stored:
+        return True
+    try:
+        # An enum or a boolean is stored as a type that its dtype means, and
+        # given as the bare integers: the same bytes.
+        dtype = stored.dtype
+        return bool(h5t.py_create(dtype, logical=True) == stored and h5t.py_create(dtype) == memory_type)
+    except TypeError:
+        return False
+
+
+def _set_unwritten(
+    door: Door, path: str, name: str, encoded: bytes, space: h5s.SpaceID, committed: str | None
+) -> None:
+    """Record an attribute whose value is still to come."""
+    null = space.get_simple_extent_type() == h5s.NULL
+    count = 0 if null else space.get_simple_extent_npoints()
+    payload, packed = (b"", False) if null else zero_payload(h5t.decode(encoded), count, door)
+    operation = model.SetAttribute(
+        path=path, name=name, type=encoded, space=space.encode(), packed=packed, committed_type=committed
+    )
+    door.record(operation, payload)
+
+
+def _try_large(owner: Any, stored: h5t.TypeID, space: h5s.SpaceID) -> None:
+    if space.get_simple_extent_type() == h5s.NULL:
+        return
+    if stored.get_size() * space.get_simple_extent_npoints() > _SURE_SIZE:
+        native.create_attribute(owner, _TRIAL, stored, space).close()
+        native.delete_attribute(owner, _TRIAL)
+
+
+def memory_type_of(dtype: np.dtype[Any]) -> h5t.TypeID:
+    """What HDF5 is told to read values of `dtype` as."""
+    return h5t.py_create(dtype)
+
+
+def names_of(owner: Any) -> list[bytes]:
+    """The names of an object's attributes, in the order in which they were made if that is kept."""
+    plist = owner.get_create_plist()
+    kept = plist.get_attr_creation_order() & h5p.CRT_ORDER_TRACKED
+    names: list[bytes] = []
+    h5a.iterate(owner, names.append, index_type=h5.INDEX_CRT_ORDER if kept else h5.INDEX_NAME)
+    return names
+
+
+# --- h5a -----------------------------------------------------------------------
+
+
+def create(loc: Any, name: bytes, tid: Any, space: Any, *, obj_name: bytes = b".", lapl: Any = None) -> Any:
+    """`h5py.h5a.create`: a record of its own, zeros until it is written."""
+    owner = _owner(loc, obj_name, lapl)
+    if not isinstance(owner, Journaled):
+        return native.create_attribute(owner, name, tid, space)
+    if _folding is not None:
+        _folding.pending = PendingAttribute(name, tid, space)
+        return _folding.pending
+    path = path_of(owner, owner.door)
+    if path is None or native.attribute_exists(owner, name):
+        return adopt_attribute(native.create_attribute(owner, name, tid, space), owner)
+    _try_large(owner, tid, space)
+    encoded, committed = shared_type(tid, owner.door)
+    _set_unwritten(owner.door, path, text(name, owner.door), encoded, space, committed)
+    return adopt_attribute(native.open_attribute(owner, name), owner)
+
+
+def open(
+    loc: Any, name: Any = None, index: int = -1, *, obj_name: bytes = b".", lapl: Any = None, **how: Any
+) -> Any:
+    """`h5py.h5a.open`, which gives identifiers whose writes are journaled."""
+    owner = _owner(loc, obj_name, lapl)
+    found = (
+        native.open_attribute(owner, name) if index < 0 else native.open_attribute(owner, index=index, **how)
+    )
+    return adopt_attribute(found, owner) if isinstance(owner, Journaled) else found
+
+
+def delete(
+    loc: Any, name: Any = None, index: int = -1, *, obj_name: bytes = b".", lapl: Any = None, **how: Any
+) -> None:
+    """`h5py.h5a.delete`."""
+    if _folding is not None:
+        if _folding.pending is not None and _folding.pending.name == name:
+            _folding.pending = None
+        return
+    owner = _owner(loc, obj_name, lapl)
+    if index >= 0 and name is None:
+        name = native.open_attribute(owner, index=index, **how).name
+    path = path_of(owner, owner.door) if isinstance(owner, Journaled) else None
+    if path is None:
+        native.delete_attribute(owner, name)
+        return
+    if name is None or not native.attribute_exists(owner, name):
+        refused(native.delete_attribute, owner, name)
+    owner.door.record(model.DeleteAttribute(path=path, name=text(name, owner.door)))
+
+
+def rename(loc: Any, name: bytes, new_name: bytes, *, obj_name: bytes = b".", lapl: Any = None) -> None:
+    """`h5py.h5a.rename`."""
+    if _folding is not None and _folding.pending is not None and _folding.pending.name == name:
+        _folding.pending.name = new_name
+        return
+    owner = _owner(loc, obj_name, lapl)
+    path = path_of(owner, owner.door) if isinstance(owner, Journaled) else None
+    if path is None:
+        native.rename_attribute(owner, name, new_name)
+        return
+    if not native.attribute_exists(owner, name) or native.attribute_exists(owner, new_name):
+        refused(native.rename_attribute, owner, name, new_name)
+    names = {"name": text(name, owner.door), "new_name": text(new_name, owner.door)}
+    owner.door.record(model.RenameAttribute(path=path, **names))
+
+
+def _owner(loc: Any, obj_name: bytes, lapl: Any) -> Any:
+    """The object that holds the attribute; a plain identifier if it is in another file."""
+    if obj_name == b".":
+        return loc
+    door: Door = loc.door
+    found = native.open_object(loc, obj_name, lapl or door.link_access)
+    return adopt(found, door) if door.holds(found) else found

@@ -1,0 +1,61 @@
+"""The three methods of h5py's high-level classes that go past its module functions.
+
+``group[name] = dtype`` commits a datatype by a method of `h5py.h5t.TypeID`, an
+immutable type; ``group[name] = value`` makes a nameless dataset and links it;
+``attrs.create`` takes three steps for one change; ``with file`` commits even
+when an exception leaves the block.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h5py
+import numpy as np
+from h5py import h5t
+
+from safeh5.h5 import native
+from safeh5.h5.door import refused
+from safeh5.h5.links import makes_groups
+from safeh5.h5.objects import commit_type
+from safeh5.h5.paths import path_of, place_of
+
+
+def group_setitem(group: Any, name: Any, obj: Any) -> None:
+    """`h5py.Group.__setitem__` for a group of a journaled file."""
+    with native.phil:
+        if isinstance(obj, np.dtype):
+            raw, lcpl = group._e(name, lcpl=True)
+            commit_type(group.id, raw, h5t.py_create(obj, logical=True), lcpl)
+        elif isinstance(obj, h5py.HLObject):
+            _link(group, name, obj)
+        elif isinstance(obj, (h5py.SoftLink, h5py.ExternalLink)):
+            native.group_setitem(group, name, obj)
+        else:
+            _create(group, name, obj)
+
+
+def _link(group: Any, name: Any, obj: Any) -> None:
+    nameless = getattr(obj.id, "door", None) is group.id.door and path_of(obj.id, obj.id.door) is None
+    native.group_setitem(group, name, obj)
+    if nameless:
+        # Its identifier was closed when it was recorded under its first name.
+        obj._id = group[name].id
+        if isinstance(obj, h5py.Dataset):
+            obj._cache_props.clear()
+
+
+def _create(group: Any, name: Any, value: Any) -> None:
+    raw, lcpl = group._e(name, lcpl=True)
+    place = place_of(group.id, raw, group.id.door)
+    if place is not None and (place.taken or (place.group is None and not makes_groups(lcpl))):
+        refused(native.link, group.id, group.id, raw, lcpl=lcpl)
+    group.create_dataset(name, data=value)
+
+
+def file_exit(file: Any, kind: Any, error: BaseException | None, trace: Any) -> None:
+    """`h5py.File.__exit__` for a journaled file: an exception does not commit."""
+    if error is None:
+        native.file_exit(file, kind, error, trace)
+    elif file.id:
+        file.id.recorder.abandon(error)

@@ -1,0 +1,270 @@
+"""The identifiers of journaled files: h5py's own classes, with the mutating methods recorded.
+
+h5py's high-level objects (`h5py.Dataset`, `h5py.Group`, `h5py.File`) hold an
+identifier and do all work through it. So the objects stay exactly h5py's and
+only their identifiers are of a subclass; whatever a program builds from them
+(``Group(x.id)``, ``x.parent``, ``x.dims``) is journaled too.
+
+An object without a path (anonymous, or unlinked while open) is not a part of
+the file: it is changed without a record, and recorded whole when it is linked.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from h5py import h5a, h5d, h5f, h5g, h5l, h5s, h5t
+
+from safeh5.h5 import links, native, writing
+from safeh5.h5.door import Door
+from safeh5.h5.native import phil
+from safeh5.h5.paths import object_path, path_of, text
+from safeh5.h5.recorder import Recorder
+from safeh5.operations import model
+
+
+class Journaled:
+    """What the identifiers of journaled files have in common.
+
+    Attributes
+    ----------
+    door : Door
+        The file's way to its journal.
+    """
+
+    __slots__ = ()
+    door: Door
+
+    @property
+    def recorder(self) -> Recorder:
+        """What takes the changes of this file."""
+        return self.door.recorder
+
+    def __copy__(self) -> Any:
+        return adopt(self, self.door)
+
+
+class DatasetID(Journaled, h5d.DatasetID):  # type: ignore[misc]
+    """Identifier of a dataset of a journaled file."""
+
+    __slots__ = ("door", "elsewhere")
+
+    def write(
+        self, mspace: h5s.SpaceID, fspace: h5s.SpaceID, arr_obj: Any, mtype: Any = None, dxpl: Any = None
+    ) -> None:
+        """As `h5py.h5d.DatasetID.write`, journaled."""
+        with phil:
+            path = path_of(self, self.door)
+            if path is None:
+                super().write(mspace, fspace, arr_obj, mtype, dxpl=dxpl)
+            else:
+                writing.write(self, path, super().write, (mspace, fspace, arr_obj, mtype))
+
+    def set_extent(self, shape: tuple[int, ...]) -> None:
+        """As `h5py.h5d.DatasetID.set_extent`, journaled."""
+        with phil:
+            writing.resize(self, tuple(shape), super().set_extent)
+
+    def extend(self, shape: tuple[int, ...]) -> None:
+        """As `h5py.h5d.DatasetID.extend`, journaled."""
+        with phil:
+            now = self.shape
+            if len(shape) != len(now):
+                super().extend(shape)
+            wanted = tuple(max(int(a), b) for a, b in zip(shape, now, strict=True))
+            if wanted != now:
+                writing.resize(self, wanted, super().set_extent)
+
+    def write_direct_chunk(self, offsets: Any, data: Any, filter_mask: int = 0, dxpl: Any = None) -> None:
+        """As `h5py.h5d.DatasetID.write_direct_chunk`, journaled."""
+        with phil:
+            writing.write_chunk(self, tuple(offsets), data, filter_mask, super().write_direct_chunk)
+
+    def flush(self) -> None:
+        """Make everything recorded so far durable, this dataset's changes among it."""
+        self.recorder.flush()
+
+    def get_type(self) -> h5t.TypeID:
+        """As `h5py.h5d.DatasetID.get_type`; a committed type is journaled as well."""
+        with phil:
+            found = super().get_type()
+            return adopt(found, self.door) if found.committed() else found
+
+
+class AttrID(Journaled, h5a.AttrID):  # type: ignore[misc]
+    """Identifier of an attribute of a journaled file.
+
+    Attributes
+    ----------
+    owner : h5py identifier or None
+        The object that holds the attribute; None when that is not known, and
+        then HDF5 is asked for its path.
+    """
+
+    __slots__ = ("door", "owner")
+
+    def write(self, arr: Any, mtype: Any = None) -> None:
+        """As `h5py.h5a.AttrID.write`, journaled."""
+        with phil:
+            path = self._owner_path()
+            if path is None:
+                super().write(arr, mtype)
+            else:
+                writing.write_attribute(self, path, super().write, arr, mtype)
+
+    def _owner_path(self) -> str | None:
+        if self.owner is not None:
+            return path_of(self.owner, self.door)
+        return object_path(self.door.file_id, native.get_name(self), self.door)
+
+
+class Links(h5l.LinkProxy):  # type: ignore[misc]
+    """The links of a group of a journaled file."""
+
+    __slots__ = ("_group",)
+
+    def __init__(self, group: GroupID) -> None:
+        super().__init__(group.id)
+        self._group = group
+
+    def create_hard(
+        self, new_name: bytes, cur_loc: Any, cur_name: bytes, lcpl: Any = None, lapl: Any = None
+    ) -> None:
+        """As `h5py.h5l.LinkProxy.create_hard`, journaled."""
+        with phil:
+            links.create_hard(self._group, new_name, cur_loc, cur_name, super().create_hard)
+
+    def create_soft(self, new_name: bytes, target: bytes, lcpl: Any = None, lapl: Any = None) -> None:
+        """As `h5py.h5l.LinkProxy.create_soft`, journaled."""
+        with phil:
+            links.create_soft(self._group, new_name, target, lcpl, super().create_soft)
+
+    def create_external(
+        self, link_name: bytes, file_name: bytes, obj_name: bytes, lcpl: Any = None, lapl: Any = None
+    ) -> None:
+        """As `h5py.h5l.LinkProxy.create_external`, journaled."""
+        with phil:
+            links.create_external(self._group, link_name, file_name, obj_name, lcpl, super().create_external)
+
+    def move(
+        self, src_name: bytes, dst_loc: Any, dst_name: bytes, lcpl: Any = None, lapl: Any = None
+    ) -> None:
+        """As `h5py.h5l.LinkProxy.move`, journaled."""
+        with phil:
+            links.move(self._group, src_name, dst_loc, dst_name, lcpl, super().move)
+
+
+class GroupID(Journaled, h5g.GroupID):  # type: ignore[misc]
+    """Identifier of a group of a journaled file."""
+
+    __slots__ = ("door",)
+
+    @property
+    def links(self) -> Links:
+        """The links of the group."""
+        return Links(self)
+
+    def link(
+        self, current_name: bytes, new_name: bytes, link_type: int = h5g.LINK_HARD, remote: Any = None
+    ) -> None:
+        """As `h5py.h5g.GroupID.link`, journaled."""
+        group = self if remote is None else remote
+        if link_type == h5g.LINK_SOFT:
+            group.links.create_soft(new_name, current_name)
+        else:
+            group.links.create_hard(new_name, self, current_name)
+
+    def unlink(self, name: bytes) -> None:
+        """As `h5py.h5g.GroupID.unlink`, journaled."""
+        with phil:
+            links.unlink(self, name, super().unlink)
+
+    def move(self, current_name: bytes, new_name: bytes, remote: Any = None) -> None:
+        """As `h5py.h5g.GroupID.move`, journaled."""
+        self.links.move(current_name, self if remote is None else remote, new_name)
+
+    def set_comment(self, name: bytes, comment: bytes) -> None:
+        """As `h5py.h5g.GroupID.set_comment`, journaled."""
+        with phil:
+            path = object_path(self, name, self.door)
+            if path is None:
+                super().set_comment(name, comment)
+            else:
+                self.door.record(model.SetComment(path=path, comment=text(comment, self.door)))
+
+
+class FileID(GroupID, h5f.FileID):  # type: ignore[misc]
+    """Identifier of a journaled file."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> bytes:
+        """Path of the target."""
+        return self.door.target
+
+    def _close_open_objects(self, types: int) -> None:
+        """What `h5py.File.close` calls before `close`: here is where the session commits.
+
+        h5py calls it twice, for the objects and then for the file. The session
+        closes both; when it cannot commit, everything stays open, to be tried
+        again.
+        """
+        if types & h5f.OBJ_FILE:
+            self.recorder.close()
+
+    def reopen(self) -> Any:
+        """Another identifier of the same file."""
+        return adopt(self, self.door)
+
+    def start_swmr_write(self) -> None:
+        """Refused: readers see the file at commit, whole."""
+        self.door.refuse("single-writer/multiple-reader mode", hint="Readers see the file after close()")
+
+
+_CLASSES: dict[type, type[Any]] = {
+    h5d.DatasetID: DatasetID,
+    h5a.AttrID: AttrID,
+    h5g.GroupID: GroupID,
+    h5f.FileID: FileID,
+}
+
+
+def _class_for(kind: type) -> type[Any]:
+    """The journaled class for an h5py identifier class; those of datatypes are made when first met."""
+    found = _CLASSES.get(kind)
+    if found is not None:
+        return found
+    if issubclass(kind, Journaled):
+        return kind
+    if not issubclass(kind, h5t.TypeID):
+        raise TypeError(f"{kind} is not an identifier of something in a file")
+    members = {"__slots__": ("door",), "__doc__": "Identifier of a committed datatype of a journaled file."}
+    made = _CLASSES[kind] = type(kind.__name__, (Journaled, kind), members)
+    return made
+
+
+def adopt(oid: Any, door: Door) -> Any:
+    """A journaled identifier of what `oid` identifies.
+
+    Both identifiers count as users of the HDF5 handle, so each may be closed or
+    collected in any order.
+    """
+    made = _class_for(type(oid))(oid.id)
+    native.inc_ref(made)
+    made.door = door
+    if isinstance(made, AttrID):
+        made.owner = None
+    return made
+
+
+def adopt_attribute(attribute: Any, owner: Any) -> Any:
+    """A journaled identifier of an attribute of `owner`."""
+    made = adopt(attribute, owner.door)
+    made.owner = owner
+    return made
+
+
+def adopt_here(oid: Any, door: Door) -> Any:
+    """`oid` as a journaled identifier if it is in the file of `door`; else as it is."""
+    return adopt(oid, door) if door.holds(oid) else oid

@@ -1,0 +1,110 @@
+"""Changes of links: hard, soft, external, renamed, removed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from safeh5.h5 import native
+from safeh5.h5.door import Door, refused
+from safeh5.h5.paths import Place, object_path, path_of, place_of, text
+from safeh5.operations import model
+
+Native = Callable[..., None]
+
+
+def free_place(group: Any, name: bytes, lcpl: Any, door: Door) -> Place | None:
+    """Where a new link goes; None if HDF5 would refuse it.
+
+    Groups on the way are made only where the link creation properties say so.
+    """
+    place = place_of(group, name, door)
+    if place is None:
+        door.refuse("a link in a group that is not in the file")
+    if place.taken or (place.group is None and not makes_groups(lcpl)):
+        return None
+    return place
+
+
+def makes_groups(lcpl: Any) -> bool:
+    """Whether missing groups on the way are made."""
+    return lcpl is not None and bool(lcpl.get_create_intermediate_group())
+
+
+def create_hard(group: Any, new_name: bytes, source: Any, source_name: bytes, native_create: Native) -> None:
+    """Record a hard link to something that has a name."""
+    door: Door = group.door
+    place = free_place(group, new_name, None, door)
+    target = object_path(source, source_name, door)
+    if place is None or target is None:
+        refused(native_create, new_name, source, source_name)
+    door.record(model.CreateHardLink(path=place.path, target=target))
+
+
+def create_soft(group: Any, new_name: bytes, target: bytes, lcpl: Any, native_create: Native) -> None:
+    """Record a soft link."""
+    door: Door = group.door
+    place = free_place(group, new_name, lcpl, door)
+    if place is None:
+        refused(native_create, new_name, target, lcpl)
+    door.record(model.CreateSoftLink(path=place.path, target=text(target, door)))
+
+
+def create_external(
+    group: Any, new_name: bytes, filename: bytes, target: bytes, lcpl: Any, native_create: Native
+) -> None:
+    """Record a link into another file."""
+    door: Door = group.door
+    place = free_place(group, new_name, lcpl, door)
+    if place is None:
+        refused(native_create, new_name, filename, target, lcpl)
+    operation = model.CreateExternalLink(
+        path=place.path, filename=text(filename, door), target=text(target, door)
+    )
+    door.record(operation)
+
+
+def move(
+    group: Any, source: bytes, destination_group: Any, destination: bytes, lcpl: Any, native_move: Native
+) -> None:
+    """Record that a link is renamed."""
+    door: Door = group.door
+    found = place_of(group, source, door)
+    if getattr(destination_group, "door", None) is not door or found is None:
+        door.refuse("a move of a link between files")
+    place = free_place(destination_group, destination, lcpl, door)
+    if place is None or found.group is None or not found.taken or found.leaf == b".":
+        refused(native_move, source, destination_group, destination, lcpl)
+    if place.path.startswith(found.path + "/"):
+        raise ValueError(f"Unable to move link ({found.path} cannot be moved into itself)")
+    door.record(model.Move(path=place.path, source=found.path))
+
+
+def unlink(group: Any, name: bytes, native_unlink: Native) -> None:
+    """Record that a link is removed."""
+    door: Door = group.door
+    place = place_of(group, name, door)
+    if place is None:
+        native_unlink(name)
+        return
+    if place.group is None or place.leaf == b"." or not place.taken:
+        refused(native_unlink, name)
+    door.record(model.Delete(path=place.path))
+
+
+def link(obj: Any, loc: Any, name: bytes, lcpl: Any = None, lapl: Any = None) -> None:
+    """`h5py.h5o.link`; an object without a path is recorded whole under its first one."""
+    door: Door | None = getattr(loc, "door", None)
+    if door is None or not door.holds(obj):
+        # HDF5 has no hard links between files.
+        refused(native.link, obj, loc, name, lcpl=lcpl, lapl=lapl)
+    place = free_place(loc, name, lcpl, door)
+    if place is None:
+        refused(native.link, obj, loc, name, lcpl=lcpl, lapl=lapl)
+    target = path_of(obj, door)
+    if target is not None:
+        door.record(model.CreateHardLink(path=place.path, target=target))
+        return
+    from safeh5.h5 import unlinked
+
+    unlinked.record(obj, place.path, door)

@@ -1,0 +1,50 @@
+"""What several operations need: shared types, layouts, a trial of what HDF5 will say."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import h5py
+from h5py import h5d, h5p, h5s, h5t
+
+from safeh5.h5 import native
+from safeh5.h5.paths import path_of
+from safeh5.operations.model import Layout
+from safeh5.operations.properties import read_layout
+
+if TYPE_CHECKING:
+    from safeh5.h5.door import Door
+
+
+def shared_type(tid: h5t.TypeID, door: Door) -> tuple[bytes, str | None]:
+    """The encoding of a type, and the path of the committed datatype that it is.
+
+    A datatype committed in another file is taken as a plain type, as HDF5 does.
+    """
+    if not tid.committed():
+        return tid.encode(), None
+    return tid.copy().encode(), path_of(tid, door) if door.holds(tid) else None
+
+
+def layout_of(dcpl: h5p.PropDCID | None, tid: h5t.TypeID) -> tuple[h5p.PropDCID, Layout]:
+    """The creation properties, HDF5's defaults where none are given, and their `Layout`."""
+    if dcpl is None:
+        dcpl = h5p.create(h5p.DATASET_CREATE)
+    return dcpl, read_layout(dcpl, tid)
+
+
+def try_dataset(encoded: bytes, space: h5s.SpaceID, dcpl: h5p.PropDCID) -> None:
+    """Raise what HDF5 would raise for a dataset of this type, extent and layout.
+
+    It is made without a name in a file in memory. One whose space HDF5 would
+    allocate at once is left out: it may be larger than memory.
+    """
+    if dcpl.get_alloc_time() == h5d.ALLOC_TIME_EARLY and dcpl.get_layout() != h5d.COMPACT:
+        return
+    native.create_dataset(_scratch().id, None, h5t.decode(encoded), space, dcpl=dcpl)
+
+
+@lru_cache(maxsize=1)
+def _scratch() -> Any:
+    return h5py.File("safeh5-scratch-of-the-id-layer", "w", driver="core", backing_store=False)

@@ -1,0 +1,217 @@
+"""Objects: h5py's module functions that open, make, copy or annotate them, for journaled files.
+
+Each function has the signature of the h5py function it stands for; `patches`
+calls it when an argument is an identifier of a journaled file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from h5py import h5p, h5s, h5t
+
+from safeh5.h5 import native
+from safeh5.h5.door import Door, refused
+from safeh5.h5.ids import Journaled, adopt, adopt_here
+from safeh5.h5.links import makes_groups
+from safeh5.h5.lowering import layout_of, shared_type, try_dataset
+from safeh5.h5.paths import Place, object_path, path_of, place_of, text
+from safeh5.operations import model
+
+# --- opening ----------------------------------------------------------------------
+
+
+def open_object(loc: Any, name: bytes, lapl: Any = None) -> Any:
+    """`h5py.h5o.open`."""
+    return adopt_here(native.open_object(loc, name, _access(loc.door, lapl)), loc.door)
+
+
+def _access(door: Door, lapl: Any) -> Any:
+    """Link access that does not open other files by the staging file's driver."""
+    return door.link_access if lapl is None else door.for_links(lapl.copy())
+
+
+def open_group(loc: Any, name: bytes) -> Any:
+    """`h5py.h5g.open`."""
+    return adopt_here(native.open_group(loc, name), loc.door)
+
+
+def open_dataset(loc: Any, name: bytes, dapl: Any = None) -> Any:
+    """`h5py.h5d.open`."""
+    return adopt_here(native.open_dataset(loc, name, dapl), loc.door)
+
+
+def open_type(group: Any, name: bytes, tapl: Any = None) -> Any:
+    """`h5py.h5t.open`."""
+    return adopt_here(native.open_type(group, name, tapl), group.door)
+
+
+def dereference(ref: Any, id: Any, oapl: Any = None) -> Any:
+    """`h5py.h5r.dereference`."""
+    found = native.dereference(ref, id, oapl)
+    return None if found is None else adopt_here(found, id.door)
+
+
+def iterate_scales(dset: Any, dim: int, func: Callable[[Any], Any], startidx: int = 0) -> Any:
+    """`h5py.h5ds.iterate`, whose callback gets journaled identifiers."""
+    return native.iterate_scales(dset, dim, lambda scale: func(adopt_here(scale, dset.door)), startidx)
+
+
+# --- making -----------------------------------------------------------------------
+
+
+def create_group(loc: Any, name: bytes | None, lcpl: Any = None, gcpl: Any = None) -> Any:
+    """`h5py.h5g.create`."""
+    door: Door = loc.door
+    if name is None:
+        return adopt(native.create_group(loc, None, lcpl=lcpl, gcpl=gcpl), door)
+    place = _free(loc, name, lcpl)
+    if place is None:
+        refused(native.create_group, loc, name, lcpl=lcpl, gcpl=gcpl)
+    gcpl = h5p.create(h5p.GROUP_CREATE) if gcpl is None else gcpl
+    operation = model.CreateGroup(
+        path=place.path,
+        link_order=gcpl.get_link_creation_order(),
+        attr_order=gcpl.get_attr_creation_order(),
+    )
+    door.record(operation)
+    return adopt(native.open_group(door.file_id, place.path.encode()), door)
+
+
+def create_dataset(
+    loc: Any,
+    name: bytes | None,
+    tid: h5t.TypeID,
+    space: h5s.SpaceID,
+    dcpl: Any = None,
+    lcpl: Any = None,
+    dapl: Any = None,
+) -> Any:
+    """`h5py.h5d.create`."""
+    door: Door = loc.door
+    if name is None:
+        return adopt(native.create_dataset(loc, None, tid, space, dcpl, lcpl, dapl), door)
+    place = _free(loc, name, lcpl)
+    if place is None:
+        refused(native.create_dataset, loc, name, tid, space, dcpl, lcpl, dapl)
+    encoded, committed = shared_type(tid, door)
+    dcpl, layout = layout_of(dcpl, tid)
+    _refuse_prefix(layout, dapl, place.path, door)
+    try_dataset(encoded, space, dcpl)
+    operation = model.CreateDataset(
+        path=place.path, type=encoded, space=space.encode(), layout=layout, committed_type=committed
+    )
+    door.record(operation)
+    return adopt(native.open_dataset(door.file_id, place.path.encode(), dapl), door)
+
+
+def _refuse_prefix(layout: model.Layout, dapl: Any, path: str, door: Door) -> None:
+    if layout.external and dapl is not None and dapl.get_efile_prefix():
+        door.refuse("external storage under a prefix that is not kept in the file", path, "Give whole paths")
+
+
+def commit_type(loc: Any, name: bytes, tid: h5t.TypeID, lcpl: Any = None) -> None:
+    """What `h5py.h5t.TypeID.commit` does, for ``group[name] = dtype``."""
+    place = _free(loc, name, lcpl)
+    if place is None:
+        refused(tid.copy().commit, loc, name, lcpl=lcpl)
+    loc.door.record(model.CommitDatatype(path=place.path, type=tid.encode()))
+
+
+def _free(loc: Any, name: bytes, lcpl: Any) -> Place | None:
+    """Where a new object goes; None if HDF5 would refuse it."""
+    door: Door = loc.door
+    place = place_of(loc, name, door)
+    if place is None:
+        door.refuse("an object in a group that is not in the file", hint="Link the group first")
+    if place.taken or (place.group is None and not makes_groups(lcpl)):
+        return None
+    return place
+
+
+# --- copying and annotating ---------------------------------------------------------
+
+
+def copy(
+    src_loc: Any, src_name: bytes, dst_loc: Any, dst_name: bytes, copypl: Any = None, lcpl: Any = None
+) -> None:
+    """`h5py.h5o.copy`: journaled into the file, plain out of it."""
+    if not isinstance(dst_loc, Journaled):
+        native.copy(src_loc, src_name, dst_loc, dst_name, copypl, lcpl)
+        return
+    door = dst_loc.door
+    if not door.holds(src_loc):
+        door.refuse(
+            "a copy from another file", hint="Write it with session.write(MicroDataGroup.from_hdf5(...))"
+        )
+    place = _free(dst_loc, dst_name, lcpl)
+    if place is None or not _is_there(src_loc, src_name):
+        refused(native.copy, src_loc, src_name, dst_loc, dst_name, copypl, lcpl)
+    source = object_path(src_loc, src_name, door)
+    if source is None:
+        door.refuse("a copy of an object that is not in the file", place.path)
+    flags = 0 if copypl is None else copypl.get_copy_object()
+    door.record(model.Copy(path=place.path, source=source, flags=flags))
+
+
+def _is_there(loc: Any, name: bytes) -> bool:
+    try:
+        native.open_object(loc, name)
+    except (KeyError, OSError, RuntimeError, ValueError):
+        return False
+    return True
+
+
+def set_comment(loc: Any, comment: bytes, *, obj_name: bytes = b".", lapl: Any = None) -> None:
+    """`h5py.h5o.set_comment`."""
+    path = object_path(loc, obj_name, loc.door)
+    if path is None:
+        native.set_comment(loc, comment, obj_name=obj_name)
+    else:
+        loc.door.record(model.SetComment(path=path, comment=text(comment, loc.door)))
+
+
+# --- dimension scales ---------------------------------------------------------------
+
+
+def set_scale(dset: Any, dimname: bytes = b"") -> None:
+    """`h5py.h5ds.set_scale`."""
+    path = path_of(dset, dset.door)
+    if path is None:
+        native.set_scale(dset, dimname)
+    else:
+        dset.door.record(model.MakeScale(path=path, name=text(dimname, dset.door)))
+
+
+def attach_scale(dset: Any, dscale: Any, idx: int) -> None:
+    """`h5py.h5ds.attach_scale`."""
+    path, scale = _scale_paths(dset, dscale)
+    dset.door.record(model.AttachScale(path=path, axis=int(idx), scale=scale))
+
+
+def detach_scale(dset: Any, dscale: Any, idx: int) -> None:
+    """`h5py.h5ds.detach_scale`."""
+    path, scale = _scale_paths(dset, dscale)
+    dset.door.record(model.DetachScale(path=path, axis=int(idx), scale=scale))
+
+
+def _scale_paths(dset: Any, dscale: Any) -> tuple[str, str]:
+    door: Door = (dset if isinstance(dset, Journaled) else dscale).door
+    if not (door.holds(dset) and door.holds(dscale)):
+        door.refuse("a dimension scale of another file")
+    path, scale = path_of(dset, door), path_of(dscale, door)
+    if path is None or scale is None:
+        door.refuse("a dimension scale that is not in the file", hint="Link the dataset first")
+    return path, scale
+
+
+def set_label(dset: Any, idx: int, label: bytes) -> None:
+    """`h5py.h5ds.set_label`."""
+    path = path_of(dset, dset.door)
+    if path is None:
+        native.set_label(dset, idx, label)
+    elif not 0 <= int(idx) < dset.rank:
+        refused(native.set_label, dset, idx, label)
+    else:
+        dset.door.record(model.LabelAxis(path=path, axis=int(idx), label=text(label, dset.door)))

@@ -1,0 +1,163 @@
+"""Changes of what datasets and attributes hold, from h5py's arguments to operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from h5py import h5d, h5s
+
+from safeh5._typing import Buffer
+from safeh5.h5.door import refused
+from safeh5.h5.memory import read_memory
+from safeh5.h5.paths import path_of, text
+from safeh5.h5.selections import file_selection, gather, is_everything
+from safeh5.operations import model
+
+Native = Callable[..., None]
+"""h5py's own method, for objects without a path and for its errors."""
+
+
+def write(dataset: Any, path: str, native_write: Native, given: tuple[Any, Any, Any, Any]) -> None:
+    """Record one call of `DatasetID.write`.
+
+    Parameters
+    ----------
+    dataset : DatasetID
+        The dataset, which has the path `path`.
+    native_write : callable
+        h5py's method.
+    given : tuple
+        Memory space, file space, array and memory type, as h5py takes them.
+    """
+    mspace, fspace, array, memory_type = given
+    if not array.flags.c_contiguous:
+        refused(native_write, *given)
+    _refuse_elsewhere(dataset, path)
+    memory = read_memory(array, memory_type, dataset.get_type())
+    if memory is None:
+        refused(native_write, *given)
+    fspace, mspace = _spaces(dataset, mspace, fspace)
+    shape = dataset.shape
+    if shape is None or not _fits(fspace, shape):
+        refused(native_write, *given)
+    chosen = gather(memory.elements, mspace)
+    selection, count = file_selection(fspace, shape)
+    if len(chosen) != count:
+        refused(native_write, *given)
+    if count == 0:
+        return
+    encoded, payload = memory.payload(chosen, dataset.door)
+    operation = model.WriteData(path=path, type=encoded, selection=selection, packed=memory.packed)
+    dataset.door.record(operation, payload)
+
+
+def _spaces(dataset: Any, mspace: Any, fspace: Any) -> tuple[Any, Any]:
+    """File and memory space with HDF5's meaning of ``ALL`` put in.
+
+    ``ALL`` in the file is the whole dataset; in memory it is the file space,
+    selection included.
+    """
+    if is_everything(fspace):
+        fspace = dataset.get_space()
+    return fspace, fspace if is_everything(mspace) else mspace
+
+
+def _fits(fspace: h5s.SpaceID, shape: tuple[int, ...]) -> bool:
+    kind = fspace.get_simple_extent_type()
+    if kind == h5s.NULL:
+        return False
+    if kind == h5s.SCALAR or fspace.get_select_npoints() == 0:
+        return True
+    if len(fspace.shape) != len(shape):
+        return False
+    _, last = fspace.get_select_bounds()
+    return all(int(a) < b for a, b in zip(last, shape, strict=True))
+
+
+def _refuse_elsewhere(dataset: Any, path: str) -> None:
+    """Refuse to write through a virtual dataset into other files."""
+    try:
+        elsewhere = dataset.elsewhere
+    except AttributeError:
+        elsewhere = dataset.elsewhere = _sources_elsewhere(dataset)
+    if elsewhere:
+        dataset.door.refuse(
+            f"a write through the virtual dataset {path} into other files", path, "Write to the source itself"
+        )
+
+
+def _sources_elsewhere(dataset: Any) -> bool:
+    dcpl = dataset.get_create_plist()
+    if dcpl.get_layout() != h5d.VIRTUAL:
+        return False
+    return any(dcpl.get_virtual_filename(i) != "." for i in range(dcpl.get_virtual_count()))
+
+
+def resize(dataset: Any, shape: tuple[int, ...], native_set_extent: Native) -> None:
+    """Record one call of `DatasetID.set_extent`."""
+    path = path_of(dataset, dataset.door)
+    if path is None:
+        native_set_extent(shape)
+        return
+    space = dataset.get_space()
+    limits = space.get_simple_extent_dims(True)
+    if not _can_be(dataset, shape, limits):
+        refused(native_set_extent, shape)
+    dataset.door.record(model.Resize(path=path, shape=tuple(int(n) for n in shape)))
+
+
+def _can_be(dataset: Any, shape: tuple[int, ...], limits: tuple[int, ...] | None) -> bool:
+    if not limits or len(shape) != len(limits):
+        return False
+    if not all(
+        int(n) >= 0 and (limit == h5s.UNLIMITED or int(n) <= limit)
+        for n, limit in zip(shape, limits, strict=True)
+    ):
+        return False
+    return bool(dataset.get_create_plist().get_layout() in (h5d.CHUNKED, h5d.VIRTUAL))
+
+
+def write_chunk(dataset: Any, offsets: tuple[int, ...], data: Any, mask: int, native_write: Native) -> None:
+    """Record one call of `DatasetID.write_direct_chunk`."""
+    path = path_of(dataset, dataset.door)
+    if path is None:
+        native_write(offsets, data, mask)
+        return
+    dcpl = dataset.get_create_plist()
+    if dcpl.get_layout() != h5d.CHUNKED or not _is_chunk(offsets, dcpl.get_chunk(), dataset.shape):
+        refused(native_write, offsets, data, mask)
+    operation = model.WriteChunk(path=path, offset=tuple(int(n) for n in offsets), filter_mask=int(mask))
+    dataset.door.record(operation, as_bytes(data))
+
+
+def _is_chunk(offsets: tuple[int, ...], chunk: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    if len(offsets) != len(shape):
+        return False
+    return all(int(o) % c == 0 and 0 <= int(o) < n for o, c, n in zip(offsets, chunk, shape, strict=True))
+
+
+def as_bytes(data: Any) -> Buffer:
+    """The memory behind a buffer, in the order in which it lies there."""
+    view = memoryview(data)
+    if view.nbytes and view.c_contiguous:
+        return np.frombuffer(view, np.uint8).data
+    return view.tobytes("A")
+
+
+def write_attribute(attribute: Any, path: str, native_write: Native, array: Any, memory_type: Any) -> None:
+    """Record one call of `AttrID.write`."""
+    if not array.flags.c_contiguous:
+        refused(native_write, array, memory_type)
+    memory = read_memory(array, memory_type, attribute.get_type())
+    space = attribute.get_space()
+    if memory is None or space.get_simple_extent_type() == h5s.NULL:
+        refused(native_write, array, memory_type)
+    count = space.get_simple_extent_npoints()
+    if len(memory.elements) < count:
+        raise TypeError(f"the attribute has {count} elements, the array {len(memory.elements)}")
+    encoded, payload = memory.payload(memory.elements[:count], attribute.door)
+    name = text(attribute.get_name(), attribute.door)
+    operation = model.WriteAttribute(path=path, name=name, type=encoded, packed=memory.packed)
+    attribute.door.record(operation, payload)

@@ -1,0 +1,253 @@
+"""The pager: a staging file that is, on disk, always its last checkpoint.
+
+HDF5 writes its metadata in place, in no useful order, so the file of a killed
+writer is garbage even after a flush. Here nothing that the last checkpoint
+refers to is overwritten until the next one is sure.
+
+The line is the *floor*: the end of the file at the last checkpoint, rounded up
+to a whole page. What HDF5 writes at or behind the floor goes straight to the
+file, since nothing in the checkpoint refers to it. What it writes below is
+held in memory as *dirty pages*, and read from there.
+
+A checkpoint, after libhdf5 was flushed
+---------------------------------------
+1. fsync the staging file       what lies behind the floor is durable
+2. write pages, end of file and applied LSN to a redo slot; fsync it
+                                from here on the new checkpoint is sure
+3. write the pages in place, set the length; fsync
+                                the file *is* the new checkpoint
+
+A crash before 2 is complete leaves the file as the old checkpoint (with bytes
+behind its end, which nobody looks at). A crash after it leaves the redo slot,
+from which step 3 is done again; doing it twice is doing it once. Step 3 must
+be durable before the next checkpoint writes the other slot, because then this
+slot is the only way back; it is, by its fsync.
+
+Invariants
+----------
+1. Bytes of the file below the floor change only in step 3.
+2. The floor changes only after step 3.
+3. A slot is overwritten only when the other holds the checkpoint that the
+   file is.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final, Self
+
+from safeh5._typing import Buffer
+from safeh5.events import Progress
+from safeh5.storage.files import Storage, StrPath
+from safeh5.storage.handles import RandomFile
+from safeh5.storage.redo import PAGE, SLOTS, Redo, latest
+from safeh5.storage.staging import StagingFile
+
+_SLOT_NAME: Final = "staging.redo-{}"
+
+
+class Pager(StagingFile):
+    """A file object for h5py whose file on disk is its last checkpoint.
+
+    Before the first checkpoint the floor is 0: everything goes straight to
+    the file, which until then is worth nothing after a crash.
+    """
+
+    def __init__(self, file: RandomFile, shown: StrPath | None = None) -> None:
+        super().__init__(file, shown)
+        self._floor = 0
+        self._pages: dict[int, bytearray] = {}
+        self._sequence = 0
+
+    @classmethod
+    def restore(cls, storage: Storage, path: StrPath, redo: Redo, shown: StrPath | None = None) -> Self:
+        """Open the file as the checkpoint `redo` has it, doing step 3 again.
+
+        On return the file on disk is that checkpoint, durably.
+        """
+        file = storage.open_random(path)
+        try:
+            _place(file, redo)
+        except BaseException:
+            file.close()
+            raise
+        pager = cls(file, shown)
+        pager._floor, pager._sequence = _floor_of(redo), redo.sequence
+        return pager
+
+    @property
+    def dirty_bytes(self) -> int:
+        """Memory held by pages that wait for the next checkpoint."""
+        return len(self._pages) * PAGE
+
+    def checkpoint(self, storage: Storage, session: bytes, applied: int) -> None:
+        """Make the file as libhdf5 sees it the new checkpoint; libhdf5 has been flushed.
+
+        Parameters
+        ----------
+        storage : Storage
+            For the redo slot.
+        session : bytes
+            Session id, 16 bytes.
+        applied : int
+            LSN up to which the journal is in the file; it must be durable there.
+
+        Raises
+        ------
+        OSError
+            The file on disk is the old checkpoint, or the new one can be
+            restored. This object is worth nothing any more; `error` is set.
+        """
+        redo = Redo(session, self._sequence + 1, applied, self.size, self._pages)
+        try:
+            self.sync()
+            _write_slot(storage, self.path, redo)
+            _place(self._file, redo)
+        except OSError as error:
+            self._latch(error)
+            raise
+        self._floor, self._sequence = _floor_of(redo), redo.sequence
+        self._pages = {}
+
+    def peek(self, offset: int, size: int) -> bytes:
+        """The bytes at `offset` as libhdf5 sees them; fewer at the end of the file."""
+        data = bytearray(size)
+        count = self._file.read_into(memoryview(data), offset)
+        self._overlay(memoryview(data), offset)
+        return bytes(data[: max(count, min(size, self._end - offset))])
+
+    def patch(self, offset: int, data: Buffer) -> None:
+        """Write bytes the way libhdf5's are: held below the floor, else into the file."""
+        view = memoryview(data)
+        below = max(0, min(len(view), self._floor - offset))
+        self._hold(view[:below], offset)
+        if below < len(view):
+            self._file.write_at(view[below:], offset + below)
+
+    # --- what libhdf5 calls -------------------------------------------------------
+
+    def _write(self, buffer: Any) -> int:
+        view, offset = memoryview(buffer), self._cursor.tell()
+        self._end = max(self._end, offset + len(view))
+        if self.error is None:
+            self.patch(offset, view)
+        return len(view)
+
+    def _read_into(self, buffer: Any) -> int:
+        view, offset = memoryview(buffer), self._cursor.tell()
+        super()._read_into(buffer)
+        if self._pages and offset < self._floor:
+            self._overlay(view, offset)
+        return len(view)
+
+    def _truncate(self, size: int) -> int:
+        # The checkpoint on disk may reach farther than the file as it is now:
+        # below the floor it is not cut before the next checkpoint is sure.
+        if self.error is None and size != self._end:
+            self._file.truncate(max(size, self._floor))
+        self._end = size
+        return size
+
+    def _hold(self, view: memoryview, offset: int) -> None:
+        """Keep `view` in the dirty pages that it belongs to."""
+        while len(view):
+            number, start = divmod(offset, PAGE)
+            count = min(len(view), PAGE - start)
+            self._page(number, whole=count == PAGE)[start : start + count] = view[:count]
+            view, offset = view[count:], offset + count
+
+    def _page(self, number: int, whole: bool) -> bytearray:
+        page = self._pages.get(number)
+        if page is None:
+            page = self._pages[number] = bytearray(PAGE)
+            if not whole:
+                self._file.read_into(memoryview(page), number * PAGE)
+        return page
+
+    def _overlay(self, view: memoryview, offset: int) -> None:
+        """Put the dirty pages over what was read from the file."""
+        first, last = offset // PAGE, (offset + len(view) - 1) // PAGE
+        for number in range(first, last + 1):
+            page = self._pages.get(number)
+            if page is not None:
+                at = number * PAGE
+                start, stop = max(at, offset), min(at + PAGE, offset + len(view))
+                view[start - offset : stop - offset] = page[start - at : stop - at]
+
+
+def _floor_of(redo: Redo) -> int:
+    """The floor after a checkpoint: a whole page, so that no page is part held and part written."""
+    return -(-redo.end // PAGE) * PAGE
+
+
+def _place(file: RandomFile, redo: Redo) -> None:
+    """Write the pages of a checkpoint in place and set the length, durably."""
+    for number, page in redo.pages.items():
+        # A page may reach over the end of the file; its tail is then zeros or
+        # bytes that the truncation below removes again.
+        file.write_at(page, number * PAGE)
+    if file.size != redo.end:
+        file.truncate(redo.end)
+    file.sync()
+
+
+# --- redo slots -----------------------------------------------------------------------
+
+
+def slot_path(staging: StrPath, slot: int) -> str:
+    """Where redo slot `slot` of a staging file lies: beside it."""
+    return os.path.join(os.path.dirname(os.fspath(staging)), _SLOT_NAME.format(slot))
+
+
+def _write_slot(storage: Storage, staging: str, redo: Redo) -> None:
+    """Write a checkpoint to the slot whose turn it is; durable on return."""
+    path = slot_path(staging, redo.sequence % SLOTS)
+    made = not storage.exists(path)
+    with storage.create_random(path) if made else storage.open_random(path) as file:
+        content = b"".join(redo.pack())
+        file.write_at(content, 0)
+        if file.size > len(content):
+            file.truncate(len(content))
+        file.sync()
+    if made:
+        storage.sync_directory(os.path.dirname(path))
+
+
+def read_redo(storage: Storage, staging: StrPath, session: bytes) -> Redo | None:
+    """The last checkpoint of a staging file; None when it has none that is whole.
+
+    Parameters
+    ----------
+    staging : path-like
+        The staging file; its slots lie beside it.
+    session : bytes
+        Only checkpoints of this session count.
+    """
+    if not storage.exists(staging):
+        return None
+    paths = [slot_path(staging, slot) for slot in range(SLOTS)]
+    return latest([storage.read_bytes(path) for path in paths if storage.exists(path)], session)
+
+
+def forget_redo(storage: Storage, staging: StrPath) -> None:
+    """Remove the redo slots, durably, before a staging file is begun anew.
+
+    A slot that outlived its staging file would be taken for a checkpoint of
+    the next one.
+    """
+    paths = [slot_path(staging, slot) for slot in range(SLOTS)]
+    present = [path for path in paths if storage.exists(path)]
+    for path in present:
+        storage.unlink(path)
+    if present:
+        storage.sync_directory(os.path.dirname(os.fspath(staging)))
+
+
+def copy_checkpoint(storage: Storage, staging: StrPath, copy: StrPath, progress: Progress) -> None:
+    """Copy a staging file with its redo slots, so that a result can be built elsewhere."""
+    if not storage.exists(staging):
+        return
+    storage.copy_file(staging, copy, progress)
+    for slot in range(SLOTS):
+        if storage.exists(slot_path(staging, slot)):
+            storage.copy_file(slot_path(staging, slot), slot_path(copy, slot), progress)

@@ -1,0 +1,209 @@
+"""What child processes do until they are killed.
+
+A workload gets the target, a storage that may kill the process, and `ack`,
+which notes on disk what a call that returned has promised.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import safeh5
+from safeh5.events import Progress, silent
+from safeh5.storage import CopyMethod, Storage, StrPath
+from safeh5.testing.faults import Call, Fault, FaultyStorage
+from tests.support import operations, write_batch
+
+LOOKING = frozenset({"open_append", "open_random", "map", "read_bytes", "read_at"})
+"""Effects that leave no trace: to be killed before one is to be killed before the next."""
+
+Ack = Callable[[str], None]
+
+
+# --- how a process dies -------------------------------------------------------------
+
+
+def die() -> NoReturn:
+    """End as a power switch would: no handler, no exit code, no last words."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("still alive")
+
+
+class Death(Fault):
+    """Not an error: the process is killed. With `done` right after the effect, else before it."""
+
+    __slots__ = ()
+
+    def matches(self, call: Call) -> bool:
+        return call.effect not in LOOKING
+
+    def failure(self, path: str) -> BaseException:
+        die()
+
+
+class DeadlyStorage(FaultyStorage):
+    """A disk whose `nth` effect kills the process: before it, after it, or half way through."""
+
+    def __init__(self, nth: int, how: str, part: int) -> None:
+        super().__init__(Death(nth=nth, done=how == "after", short=part if how == "half" else 0))
+
+    def copy_file(self, source: StrPath, destination: StrPath, progress: Progress = silent) -> CopyMethod:
+        fault = self.strike("copy_file", destination)
+        if fault is None or fault.done:
+            method = Storage.copy_file(self, source, destination, progress)
+        if fault is not None:
+            if fault.short:
+                data = Path(source).read_bytes()
+                Path(destination).write_bytes(data[: len(data) // 2])
+            die()
+        return method
+
+    def remove_tree(self, path: StrPath) -> None:
+        fault = self.strike("remove_tree", path)
+        if fault is not None and fault.short:
+            for entry in sorted(os.listdir(path))[::2]:
+                os.unlink(Path(path, entry))
+        if fault is None or fault.done:
+            Storage.remove_tree(self, path)
+        if fault is not None:
+            die()
+
+    def changes(self) -> int:
+        """How many effects there were that changed something."""
+        return sum(call.effect not in LOOKING for call in self.calls)
+
+
+# --- what it does meanwhile -----------------------------------------------------------
+
+
+def commit(target: str, storage: Storage, ack: Ack, **options: Any) -> None:
+    """Three batches and a checkpoint, then commit."""
+    options = {"segment_bytes": 900, **options}
+    session = safeh5.open(target, storage=storage, **options)
+    for number in range(3):
+        write_batch(session, number)
+        ack(f"b{number}")
+        if number == 1:
+            session.checkpoint()
+    session.commit()
+    ack("committed")
+
+
+def overwrite(target: str, storage: Storage, ack: Ack) -> None:
+    """Mode ``"w"`` over a file that exists."""
+    commit(target, storage, ack, mode="w")
+
+
+def suspend_and_resume(target: str, storage: Storage, ack: Ack) -> None:
+    """A session in two parts."""
+    with safeh5.open(target, storage=storage) as session:
+        write_batch(session, 0)
+        ack("b0")
+        session.suspend()
+    with safeh5.open(target, storage=storage, resume=True) as session:
+        write_batch(session, 1)
+        ack("b1")
+        write_batch(session, 2)
+        ack("b2")
+    ack("committed")
+
+
+def roll_back(target: str, storage: Storage, ack: Ack, keep: bool = False) -> None:
+    """Two batches that are given up."""
+    session = safeh5.open(target, storage=storage)
+    write_batch(session, 0)
+    write_batch(session, 1)
+    ack("giving up")
+    session.rollback(keep=keep)
+    ack("rolled back")
+
+
+def roll_back_and_keep(target: str, storage: Storage, ack: Ack) -> None:
+    """The same, and the sidecar is kept aside."""
+    roll_back(target, storage, ack, keep=True)
+
+
+def die_working(target: str, storage: Storage, ack: Ack) -> None:
+    """Three batches, and killed in the middle of a fourth."""
+    session = safeh5.open(target, storage=storage)
+    for number in range(3):
+        write_batch(session, number)
+        ack(f"b{number}")
+    with session.batch():
+        session.record(*next(operations(3)))
+        die()
+
+
+def acquire(target: str, storage: Storage, ack: Ack, **options: Any) -> None:
+    """Batch after batch, for ever."""
+    session = safeh5.open(target, storage=storage, segment_bytes=4000, **options)
+    for number in range(100_000):
+        write_batch(session, number)
+        ack(f"b{number}")
+        if number % 7 == 6:
+            session.checkpoint()
+
+
+def come_and_go(target: str, storage: Storage, ack: Ack) -> None:
+    """Session after session, each one batch."""
+    for number in range(100_000):
+        with safeh5.open(target, storage=storage) as session:
+            write_batch(session, number)
+            ack(f"b{number}")
+
+
+def recover(target: str, storage: Storage, ack: Ack, **options: Any) -> None:
+    """Recovery itself."""
+    report = safeh5.recover(target, storage=storage, **options)
+    ack(json.dumps(sorted(loss.what for loss in report.losses)))
+
+
+def replay(target: str, storage: Storage, ack: Ack) -> None:
+    """Recovery by replay."""
+    recover(target, storage, ack)
+
+
+def recover_by_roll_back(target: str, storage: Storage, ack: Ack) -> None:
+    """Recovery by roll back."""
+    recover(target, storage, ack, action="rollback")
+
+
+def purge(target: str, storage: Storage, ack: Ack) -> None:
+    """Recovery by roll back, for good."""
+    recover(target, storage, ack, action="rollback", purge=True)
+
+
+def salvage(target: str, storage: Storage, ack: Ack) -> None:
+    """Recovery past damage."""
+    recover(target, storage, ack, action="salvage")
+
+
+def open_with_replay(target: str, storage: Storage, ack: Ack) -> None:
+    """A new session that finishes the old one first."""
+    with safeh5.open(target, storage=storage, recover="replay") as session:
+        write_batch(session, 7)
+
+
+WORKLOADS: dict[str, Callable[[str, Storage, Ack], None]] = {
+    function.__name__: function
+    for function in (
+        commit, overwrite, suspend_and_resume, roll_back, roll_back_and_keep, die_working, acquire,
+        come_and_go, replay, recover_by_roll_back, purge, salvage, open_with_replay,
+    )
+}  # fmt: skip
+
+
+def run(request: dict[str, Any]) -> None:
+    """Do what the parent asks for, in this process."""
+    notes = os.open(request["notes"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    storage = DeadlyStorage(request.get("nth", 1 << 60), request.get("how", "before"), request.get("part", 1))
+    WORKLOADS[request["workload"]](
+        request["target"], storage, lambda text: (os.write(notes, text.encode() + b"\n"), None)[1]
+    )
+    os.write(notes, f"effects {storage.changes()}\n".encode())
+

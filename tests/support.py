@@ -1,0 +1,85 @@
+"""A small world for the tests of sessions, recovery and crashes.
+
+Everything is written in numbered batches, each of three operations: a group
+``/b<i>``, a dataset in it, its values. `held` reads a file with plain h5py,
+checks that every batch in it is whole, and says which are there; so a test
+compares sets of names.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+from h5py import h5s
+
+from safeh5.operations.model import CreateDataset, CreateGroup, Operation, WriteData
+from safeh5.operations.values import encode_type
+from safeh5.session import Session
+
+ELEMENTS = 5
+TYPE = encode_type("<i4")
+SPACE = h5s.create_simple((ELEMENTS,)).encode()
+
+
+def values(number: int) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+    """What the dataset of batch `number` holds."""
+    return np.arange(ELEMENTS, dtype="<i4") * 1000 + number + 1
+
+
+def operations(number: int) -> Iterator[tuple[Operation, bytes]]:
+    """The operations of batch `number`, with their payloads."""
+    yield CreateGroup(path=f"/b{number}"), b""
+    yield CreateDataset(path=f"/b{number}/data", type=TYPE, space=SPACE), b""
+    yield WriteData(path=f"/b{number}/data", type=TYPE), values(number).tobytes()
+
+
+def write_batch(session: Session, number: int) -> None:
+    """Write batch `number` as one batch."""
+    with session.batch():
+        for operation, payload in operations(number):
+            session.record(operation, payload)
+
+
+REFUSED = WriteData(path="/nowhere", type=TYPE)
+"""An operation that HDF5 refuses: there is no such dataset."""
+
+
+def make_old(path: str | os.PathLike[str]) -> bytes:
+    """Make an ordinary HDF5 file that holds ``old``; returns its bytes."""
+    with h5py.File(path, "w") as file:
+        file["old/data"] = np.arange(10)
+        file["old"].attrs["kept"] = "yes"
+    return Path(path).read_bytes()
+
+
+def held(path: str | os.PathLike[str]) -> set[str]:
+    """The names of what a file holds; fails unless each is whole."""
+    with h5py.File(path, "r") as file:
+        return held_in(file)
+
+
+def held_in(file: h5py.File) -> set[str]:
+    """The same for a file that is open."""
+    names = set(file)
+    for name in names - {"old"}:
+        assert set(file[name]) == {"data"}, f"half of batch {name}"
+        np.testing.assert_array_equal(file[name]["data"][()], values(int(name[1:])), name)
+    if "old" in names:
+        assert file["old"].attrs["kept"] == "yes"
+        np.testing.assert_array_equal(file["old/data"][()], np.arange(10))
+    return names
+
+
+def batches(*numbers: int, old: bool = False) -> set[str]:
+    """The names that `held` gives for these batches."""
+    return {f"b{number}" for number in numbers} | ({"old"} if old else set())
+
+
+def entries(target: str | os.PathLike[str]) -> list[str]:
+    """Everything in the directory of `target`, less the target itself."""
+    directory, name = os.path.split(os.fspath(target))
+    return sorted(entry for entry in os.listdir(directory) if entry != name)
