@@ -82,3 +82,22 @@ class JournalOptions:
     interval_ms: int = 100
     segment_bytes: int = 256 * MIB
     frame_bytes: int = 8 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointOptions:
+    """When a session brings the staging file up to date by itself.
+
+    Attributes
+    ----------
+    every_bytes : int
+        After this many payload bytes were applied since the last checkpoint.
+    every_seconds : float
+        After this time, if anything was applied since.
+    held_bytes : int
+        When dirty pages and HDF5's metadata cache together hold more memory.
+    """
+
+    every_bytes: int = 256 * MIB
+    every_seconds: float = 60.0
+    held_bytes: int = 64 * MIB

@@ -12,7 +12,7 @@ import h5py
 import typer
 
 from safeh5.cli import demo, inspect, recover, status, verify
-from safeh5.cli.outcome import DEBUG
+from safeh5.cli.outcome import DEBUG, Outcome
 from safeh5.cli.text import say
 from safeh5.events import logger
 
@@ -53,8 +53,7 @@ def options(
     ] = False,
 ) -> None:
     """HDF5 files that survive anything that happens to their writer."""
-    if debug:
-        os.environ[DEBUG] = "1"
+    Outcome.tracebacks = debug or bool(os.environ.get(DEBUG))
 
 
 def main() -> None:

@@ -72,7 +72,7 @@ def _options(source: Path | None, frames: int | None) -> tuple[str, ...]:
 
 @contextmanager
 def _workplace(parent: Path | None, keep: bool) -> Iterator[Path]:
-    place = Path(tempfile.mkdtemp(prefix="safeh5-demo-", dir=parent))
+    place = Path(tempfile.mkdtemp(prefix="safeh5-demo-", dir=parent)).resolve()
     try:
         yield place
     finally:

@@ -96,7 +96,10 @@ class Row:
             fields = decode_meta(self.meta) if self.meta else {}
         except FormatError as error:
             return str(error)
-        return ", ".join(f"{name} {value}" for name, value in fields.items() if isinstance(value, str | int))
+        told = {
+            name: value for name, value in fields.items() if isinstance(value, str | int) and name != "time"
+        }
+        return ", ".join(f"{name} {value}" for name, value in told.items())
 
 
 def find_journal(path: str | os.PathLike[str]) -> Journal:

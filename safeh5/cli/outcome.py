@@ -36,7 +36,14 @@ class Outcome:
     ----------
     as_json : bool
         Whether standard output gets one JSON object and nothing else.
+
+    Attributes
+    ----------
+    tracebacks : bool
+        Whether errors show where they were raised; of the whole program.
     """
+
+    tracebacks = False
 
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
@@ -69,7 +76,7 @@ class Outcome:
         if not self.as_json:
             for style, line in _message(error):
                 console(error=True).print(Text(line, style))
-        if os.environ.get(DEBUG):
+        if Outcome.tracebacks:
             traceback.print_exception(error, file=sys.stderr)
 
     def finish(self) -> None:

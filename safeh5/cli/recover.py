@@ -27,7 +27,7 @@ PURGE_QUESTION = "Delete the journal of {path} for good? What it holds cannot be
 
 
 def recover(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="HDF5 files or sidecars.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="HDF5 files or sidecars.")],
     replay: Annotated[
         bool, typer.Option("--replay", help="Apply what was acknowledged and commit (the default).")
     ] = False,
@@ -93,7 +93,7 @@ def _check_options(paths: list[Path], action: Action, output: Path | None, purge
         raise InvalidOptionError("--purge goes with --rollback only")
     if output is not None and len(paths) > 1:
         raise InvalidOptionError("--output goes with one PATH only")
-    if purge and not sure and not sys.stdin.isatty():
+    if purge and not sure and not _at_terminal():
         raise InvalidOptionError(
             "--purge deletes acknowledged data: without a terminal to ask, it needs --yes"
         )
@@ -102,8 +102,12 @@ def _check_options(paths: list[Path], action: Action, output: Path | None, purge
 def _ask(path: Path, action: Action, purge: bool) -> None:
     """Ask before what cannot be undone, where there is somebody to ask."""
     question = PURGE_QUESTION if purge else QUESTIONS.get(action)
-    if question is not None and sys.stdin.isatty():
+    if question is not None and _at_terminal():
         typer.confirm(question.format(path=path), abort=True, err=True)
+
+
+def _at_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _tell(report: RecoveryReport, result: Outcome) -> None:

@@ -31,9 +31,7 @@ STYLES = {
 def status(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="[PATH]...", help="HDF5 files, sidecars, or directories to search; default: here."
-        ),
+        typer.Argument(metavar="PATH", help="HDF5 files, sidecars, or directories to search; default: here."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:

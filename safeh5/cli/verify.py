@@ -21,7 +21,7 @@ MOST_LINES = 50
 
 
 def verify(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="HDF5 files.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="HDF5 files.")],
     level: Annotated[
         VerifyLevel, typer.Option(help="Read every element too, or headers and attributes only.")
     ] = VerifyLevel.FULL,

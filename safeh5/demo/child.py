@@ -7,6 +7,7 @@ from then on the frame is on the disk, and the parent may hold it to that.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 import numpy as np
@@ -63,5 +64,7 @@ def _empty(source: FrameSource) -> safeh5.MicroDataGroup:
 if __name__ == "__main__":
     try:
         main()
-    except safeh5.SafeH5Error as failure:
-        raise SystemExit(f"the acquiring process failed: {failure}") from None
+    except Exception as failure:
+        if "SAFEH5_DEBUG" in os.environ:
+            raise
+        raise SystemExit(f"the acquiring process failed: {type(failure).__name__}: {failure}") from None

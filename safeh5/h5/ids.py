@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from h5py import h5a, h5d, h5f, h5g, h5l, h5s, h5t
+from h5py import h5a, h5d, h5f, h5g, h5l, h5p, h5s, h5t
 
 from safeh5.h5 import links, native, writing
 from safeh5.h5.door import Door
@@ -83,6 +83,18 @@ class DatasetID(Journaled, h5d.DatasetID):  # type: ignore[misc]
     def flush(self) -> None:
         """Make everything recorded so far durable, this dataset's changes among it."""
         self.recorder.flush()
+
+    def get_create_plist(self) -> h5p.PropDCID:
+        """As `h5py.h5d.DatasetID.get_create_plist`.
+
+        Whether times are tracked is known to HDF5 only through the identifier
+        that the dataset was made with, which was the applier's; here it is told
+        by whether there is a time.
+        """
+        with phil:
+            plist = super().get_create_plist()
+            plist.set_obj_track_times(native.get_objinfo(self).mtime != 0)
+            return plist
 
     def get_type(self) -> h5t.TypeID:
         """As `h5py.h5d.DatasetID.get_type`; a committed type is journaled as well."""

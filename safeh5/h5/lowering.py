@@ -1,4 +1,4 @@
-"""What several operations need: shared types, layouts, a trial of what HDF5 will say."""
+"""What several operations need: shared types, a trial of what HDF5 will say."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from h5py import h5d, h5p, h5s, h5t
 
 from safeh5.h5 import native
 from safeh5.h5.paths import path_of
-from safeh5.operations.model import Layout
-from safeh5.operations.properties import read_layout
 
 if TYPE_CHECKING:
     from safeh5.h5.door import Door
@@ -25,13 +23,6 @@ def shared_type(tid: h5t.TypeID, door: Door) -> tuple[bytes, str | None]:
     if not tid.committed():
         return tid.encode(), None
     return tid.copy().encode(), path_of(tid, door) if door.holds(tid) else None
-
-
-def layout_of(dcpl: h5p.PropDCID | None, tid: h5t.TypeID) -> tuple[h5p.PropDCID, Layout]:
-    """The creation properties, HDF5's defaults where none are given, and their `Layout`."""
-    if dcpl is None:
-        dcpl = h5p.create(h5p.DATASET_CREATE)
-    return dcpl, read_layout(dcpl, tid)
 
 
 def try_dataset(encoded: bytes, space: h5s.SpaceID, dcpl: h5p.PropDCID) -> None:

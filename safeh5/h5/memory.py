@@ -114,7 +114,7 @@ def _strings(array: npt.NDArray[Any], stored: h5t.TypeID) -> tuple[npt.NDArray[A
     """Variable-width NumPy strings as objects, or as bytes of the stored length."""
     if stored.get_class() == h5t.STRING and not stored.is_variable_str():
         encoded = [str(value).encode("utf-8") for value in array.reshape(-1)]
-        return np.array(encoded, dtype=f"S{stored.get_size()}").reshape(array.shape), None
+        return np.array(encoded, dtype=f"S{stored.get_size()}").reshape(array.shape), stored.copy()
     return array.astype(object), h5t.PYTHON_OBJECT
 
 

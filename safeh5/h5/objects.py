@@ -15,9 +15,10 @@ from safeh5.h5 import native
 from safeh5.h5.door import Door, refused
 from safeh5.h5.ids import Journaled, adopt, adopt_here
 from safeh5.h5.links import makes_groups
-from safeh5.h5.lowering import layout_of, shared_type, try_dataset
+from safeh5.h5.lowering import shared_type, try_dataset
 from safeh5.h5.paths import Place, object_path, path_of, place_of, text
 from safeh5.operations import model
+from safeh5.operations.properties import read_layout
 
 # --- opening ----------------------------------------------------------------------
 
@@ -96,9 +97,10 @@ def create_dataset(
     if place is None:
         refused(native.create_dataset, loc, name, tid, space, dcpl, lcpl, dapl)
     encoded, committed = shared_type(tid, door)
-    dcpl, layout = layout_of(dcpl, tid)
-    _refuse_prefix(layout, dapl, place.path, door)
+    dcpl = h5p.create(h5p.DATASET_CREATE) if dcpl is None else dcpl
     try_dataset(encoded, space, dcpl)
+    layout = read_layout(dcpl, tid)
+    _refuse_prefix(layout, dapl, place.path, door)
     operation = model.CreateDataset(
         path=place.path, type=encoded, space=space.encode(), layout=layout, committed_type=committed
     )
@@ -107,6 +109,7 @@ def create_dataset(
 
 
 def _refuse_prefix(layout: model.Layout, dapl: Any, path: str, door: Door) -> None:
+    """Refuse raw data in files whose place only the identifier at hand knows."""
     if layout.external and dapl is not None and dapl.get_efile_prefix():
         door.refuse("external storage under a prefix that is not kept in the file", path, "Give whole paths")
 

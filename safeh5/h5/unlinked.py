@@ -17,9 +17,10 @@ from h5py import h5d, h5g, h5s
 
 from safeh5.h5 import attributes, native
 from safeh5.h5.door import Door
-from safeh5.h5.lowering import layout_of, shared_type
+from safeh5.h5.lowering import shared_type
 from safeh5.h5.memory import read_memory
 from safeh5.operations import model
+from safeh5.operations.properties import read_layout
 
 _BLOCK_BYTES = 8 * 1024 * 1024
 
@@ -42,7 +43,7 @@ def record(obj: Any, path: str, door: Door) -> None:
 def _dataset(dataset: Any, path: str, door: Door) -> None:
     tid, space = dataset.get_type(), dataset.get_space()
     encoded, committed = shared_type(tid, door)
-    _, layout = layout_of(dataset.get_create_plist(), tid)
+    layout = read_layout(dataset.get_create_plist(), tid)
     operation = model.CreateDataset(
         path=path, type=encoded, space=space.encode(), layout=layout, committed_type=committed
     )

@@ -279,6 +279,19 @@ class JournalWriter:
                     self._leave_mark()
             return self._durable
 
+    def sync_to(self, lsn: int) -> None:
+        """Make every frame up to `lsn` durable; many threads that wait share one sync.
+
+        Raises
+        ------
+        JournalWriteError, SessionFailedError
+            As `sync`.
+        """
+        with self._syncing:
+            # Whoever held `_syncing` while this thread waited may have synced our frame too.
+            if self._durable < lsn or self._failure is not None:
+                self.sync()
+
     # --- how it is done -------------------------------------------------------------
 
     def _write_frame(self, kind: int, flags: int, batch: int, meta: bytes, payload: memoryview) -> int:

@@ -82,6 +82,7 @@ class Placement:
             Naming the node that is wrong.
         """
         for top in [root] if isinstance(root, MicroData) else _listed(root):
+            _refuse_cycles(top)
             pending = [self._top(top)]
             while pending:
                 step = pending.pop()
@@ -91,7 +92,7 @@ class Placement:
                     pending += reversed(self._children(step, step.node))
 
     def _top(self, root: MicroData) -> Step:
-        if isinstance(root, MicroDataGroup) and root.is_root:
+        if _is_root(root):
             self._refuse_second_sight(root, "/")
             return Step(root, "/", Action.MERGE)
         check_name(root, str(root.parent))
@@ -126,7 +127,6 @@ class Placement:
                 raise InvalidTypeError(
                     f"a child of {step.path} is a {type(child).__name__}, not a MicroData", dataset=step.path
                 )
-            _refuse_cycle(child, step)
             check_name(child, step.path)
         # Names that are given come first: an index is counted past them too.
         given = [str(child.name) for child in group.children if not _is_indexed(child)]
@@ -191,14 +191,34 @@ def _listed(trees: Sequence[MicroData]) -> Sequence[MicroData]:
     return trees
 
 
-def _refuse_cycle(node: MicroData, group: Step) -> None:
-    above: Step | None = group
-    while above is not None:
-        if above.node is node:
+def _refuse_cycles(top: MicroData) -> None:
+    """Raise `InvalidTreeError` if a group is below itself.
+
+    Looked for before anything else: in a cycle no path means anything.
+    """
+    inside: dict[int, str] = {}
+    pending: list[tuple[MicroData, str | None]] = [(top, "/" if _is_root(top) else join("/", str(top.name)))]
+    while pending:
+        node, path = pending.pop()
+        if path is None:
+            del inside[id(node)]
+            continue
+        if id(node) in inside:
             raise InvalidTreeError(
-                f"{above.path} stands in {group.path}, below itself: the tree has a cycle", dataset=group.path
+                f"{path} is the group {inside[id(node)]} itself: the tree has a cycle", dataset=path
             )
-        above = above.above
+        if isinstance(node, MicroDataGroup):
+            inside[id(node)] = path
+            pending.append((node, None))
+            pending += [(child, f"{path.rstrip('/')}/{child.name}") for child in _groups(node)]
+
+
+def _groups(group: MicroDataGroup) -> list[MicroDataGroup]:
+    return [child for child in group.children if isinstance(child, MicroDataGroup)]
+
+
+def _is_root(node: MicroData) -> bool:
+    return isinstance(node, MicroDataGroup) and node.is_root
 
 
 def _kind(node: MicroData) -> Kind:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import h5py
+import msgspec
 from h5py import h5a, h5d, h5p, h5r
 
 from safeh5.errors import InvalidTreeError, InvalidTypeError
@@ -79,6 +80,7 @@ class Scratch:
 
     def made_filters(self, kind: bytes, space: bytes, layout: Layout) -> tuple[Filter, ...]:
         """The filter pipeline of a dataset that HDF5 makes of these."""
+        layout = msgspec.structs.replace(layout, alloc_time=None)  # allocate nothing, in memory least of all
         made = h5d.create(self._file.id, None, decode_type(kind), decode_space(space), make_dcpl(layout))
         return read_filters(made.get_create_plist())
 

@@ -6,7 +6,16 @@ import os
 
 from safeh5.events import Progress, silent
 from safeh5.operations.control import FileCreation
-from safeh5.options import MIB, Durability, JournalOptions, Mode, OnError, VerifyLevel, choose
+from safeh5.options import (
+    MIB,
+    CheckpointOptions,
+    Durability,
+    JournalOptions,
+    Mode,
+    OnError,
+    VerifyLevel,
+    choose,
+)
 from safeh5.recovery.report import Action
 from safeh5.session.opening import Opening, open_session
 from safeh5.session.session import Session, State
@@ -31,6 +40,8 @@ def open(
     userblock_size: int | None = None,
     track_order: bool | None = None,
     segment_bytes: int = 256 * MIB,
+    checkpoint_bytes: int = 256 * MIB,
+    checkpoint_seconds: float = 60.0,
     progress: Progress = silent,
     storage: Storage | None = None,
 ) -> Session:
@@ -63,6 +74,9 @@ def open(
         As in `h5py.File`, for a file made anew.
     segment_bytes : int
         Size at which the journal begins a new segment file.
+    checkpoint_bytes, checkpoint_seconds : int, float
+        The session checkpoints by itself after so many payload bytes, or so
+        much time with anything written; recovery then starts from there.
     progress : callable, optional
         Gets `ProgressEvent` while copying and replaying.
 
@@ -88,6 +102,7 @@ def open(
         on_error=choose(OnError, on_error, "on_error"),
         verify=choose(VerifyLevel, verify, "verify"),
         creation=FileCreation(libver=libver, userblock_size=userblock_size, track_order=track_order),
+        checkpoints=CheckpointOptions(checkpoint_bytes, checkpoint_seconds),
         lock_timeout=lock_timeout,
         progress=progress,
     )

@@ -1,5 +1,7 @@
 """Operations into the journal, in batches that exist whole or not at all.
 
+When they become durable is the session's business.
+
 State machine of the log
 ------------------------
 ::
@@ -17,7 +19,6 @@ Invariants
 2. No frame follows an unfinished batch but its END or its ABORT; so an
    unfinished batch can only be the journal's last word, and reading it as
    "does not exist" is right.
-3. With durability ``"record"``, END is on disk before `end` returns.
 """
 
 from __future__ import annotations
@@ -29,23 +30,19 @@ from safeh5.journal import JournalWriter, Kind
 from safeh5.operations import codec
 from safeh5.operations.control import ControlRecord, encode_control
 from safeh5.operations.model import Operation
-from safeh5.options import Durability
 
 
 class BatchLog:
-    """Appends operations in batches, durable as the policy says.
+    """Appends operations in batches.
 
     Parameters
     ----------
     journal : JournalWriter
         Where to.
-    durability : Durability
-        When `end` may return.
     """
 
-    def __init__(self, journal: JournalWriter, durability: Durability) -> None:
+    def __init__(self, journal: JournalWriter) -> None:
         self.journal = journal
-        self._durability = durability
         self._batch: int | None = None
         self._owing: int | None = None
         self._records = 0
@@ -73,20 +70,13 @@ class BatchLog:
         return lsn
 
     def end(self) -> int:
-        """End the open batch; returns the LSN of its end.
+        """End the open batch, which has records; returns the LSN of its end. Not durable yet.
 
-        An empty batch leaves no trace. With durability ``"record"`` the batch
-        is on disk on return. If END itself finds no room the batch is still
-        open, to be aborted.
+        If END itself finds no room the batch is still open, to be aborted.
         """
-        assert self._batch is not None
-        if not self._records:
-            self._batch = None
-            return self.journal.next_lsn - 1
+        assert self._batch is not None and self._records
         lsn = self.journal.end_batch(self._batch)
         self._batch = None
-        if self._durability is Durability.RECORD:
-            self.journal.sync()
         return lsn
 
     def abort(self) -> None:
@@ -109,6 +99,10 @@ class BatchLog:
     def sync(self) -> int:
         """Make everything appended so far durable; returns the LSN up to which it is."""
         return self.journal.sync()
+
+    def sync_to(self, lsn: int) -> None:
+        """Make the journal durable up to `lsn`; another thread's sync may have done it already."""
+        self.journal.sync_to(lsn)
 
     def _settle(self) -> None:
         """Append the ABORT that is owed, if any (invariant 2)."""

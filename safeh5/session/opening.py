@@ -35,7 +35,7 @@ from safeh5.events import Progress, logger, silent
 from safeh5.journal import JournalScan, JournalWriter, Kind, scan
 from safeh5.journal.failures import NO_SPACE
 from safeh5.operations.control import FileCreation, ResumeRecord, SessionRecord, Writer, encode_control, now
-from safeh5.options import MODES, JournalOptions, OnError, VerifyLevel
+from safeh5.options import MODES, CheckpointOptions, JournalOptions, OnError, VerifyLevel
 from safeh5.recovery.act import carry_out, remove_leftovers, save_torn
 from safeh5.recovery.classify import classify, explain
 from safeh5.recovery.evidence import Evidence, examine
@@ -73,6 +73,8 @@ class Opening:
         How much of the new file is read again before commit.
     creation : FileCreation
         How a new HDF5 file is made.
+    checkpoints : CheckpointOptions
+        When the session checkpoints by itself.
     lock_timeout : float
         Seconds to wait for the lock.
     """
@@ -84,6 +86,7 @@ class Opening:
     on_error: OnError = OnError.SUSPEND
     verify: VerifyLevel = VerifyLevel.NONE
     creation: FileCreation = field(default_factory=FileCreation)
+    checkpoints: CheckpointOptions = field(default_factory=CheckpointOptions)
     lock_timeout: float = 0.0
     progress: Progress = silent
 
@@ -301,9 +304,15 @@ def _session(
         lock=lock,
         session_id=session_id,
         record=record,
-        log=BatchLog(journal, opening.journal.durability),
+        log=BatchLog(journal),
         workspace=Workspace(
-            storage, names, session_id, record, lambda: scan(storage, names.sidecar), opening.progress
+            storage,
+            names,
+            session_id,
+            record,
+            lambda: scan(storage, names.sidecar),
+            opening.checkpoints,
+            opening.progress,
         ),
         verify=opening.verify,
         progress=opening.progress,

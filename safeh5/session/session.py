@@ -115,6 +115,7 @@ class Session:
             else None
         )
         self._mutex = threading.RLock()
+        self._spoiled: BaseException | None = None
         self._pid = os.getpid()
 
     # --- looking ------------------------------------------------------------------
@@ -174,31 +175,36 @@ class Session:
         DiskFullError
             If there is no room; the batch does not exist, the session goes on.
         """
-        with self._working():
+        with self.batch():
             plan = plan_write(tree, FileNamespace(self.file), exist_ok=exist_ok, overwrite=overwrite)
-            with self.batch():
-                for operation, payload in plan.operations(self._options.frame_bytes):
-                    self.record(operation, payload)
-            return Written(self.last_lsn, tuple(plan.paths.values()), plan.paths)
+            for operation, payload in plan.operations(self._options.frame_bytes):
+                self._record(operation, payload)
+        return Written(self.last_lsn, tuple(plan.paths.values()), plan.paths)
 
     @contextmanager
     def batch(self) -> Iterator[Self]:
         """Everything written inside is applied whole or not at all.
 
         An exception that leaves the block cancels the batch. A batch inside a
-        batch is part of it.
+        batch is part of it; when a part fails the whole cannot be ended any
+        more, even if the exception is caught.
         """
         with self._working():
             if self._log.in_batch:
-                yield self
+                with self._part_of_batch():
+                    yield self
                 return
             self._log.begin()
             try:
                 yield self
-                self._end_batch()
+                end = self._end_batch()
             except BaseException as error:
                 self._abandon_batch(error)
                 raise
+        # Not under the mutex: while the disk works for one thread, others go
+        # on appending, and one sync then serves them all.
+        self._keep_promise(end)
+        self._tend()
 
     def record(self, operation: Operation, payload: Buffer = b"") -> int:
         """Journal one operation and apply it; outside a batch it is a batch of its own.
@@ -221,27 +227,66 @@ class Session:
         ApplyError
             If HDF5 refuses it; it is then cancelled in the journal.
         """
-        with self._working():
-            if not self._log.in_batch:
-                with self.batch():
-                    return self.record(operation, payload)
-            lsn = self._log.record(operation, payload)
-            self._workspace.staging(journaled=self._journaled).applier.apply(operation, payload, lsn=lsn)
-            return lsn
+        with self.batch():
+            return self._record(operation, payload)
 
-    def _end_batch(self) -> None:
-        if self._log.in_batch:
-            grew = self._log.records > 0
-            self._log.end()
-            self._journaled = self._journaled or grew
-            if grew and self._interval is not None:
-                self._interval.note()
+    def _record(self, operation: Operation, payload: Buffer) -> int:
+        """Append to the journal, then apply (invariant 2); a batch is open."""
+        staging = self._workspace.staging(journaled=self._journaled)
+        lsn = self._log.record(operation, payload)
+        staging.applier.apply(operation, payload, lsn=lsn)
+        self._workspace.note(memoryview(payload).nbytes)
+        return lsn
+
+    @contextmanager
+    def _part_of_batch(self) -> Iterator[None]:
+        before = self._log.records
+        try:
+            yield
+        except BaseException as error:
+            if self._log.records > before:
+                self._spoiled = error
+            raise
+
+    def _end_batch(self) -> int | None:
+        """Append END; returns its LSN, or None for a batch that left no trace."""
+        if self._spoiled is not None:
+            raise SessionStateError(
+                f"a part of this batch failed ({self._spoiled}), so none of it is written", path=self.target
+            )
+        if not self._log.records:
+            self._log.abort()
+            return None
+        end = self._log.end()
+        self._journaled = True
+        return end
+
+    def _keep_promise(self, lsn: int | None) -> None:
+        """Make a batch durable as the session's policy says."""
+        if lsn is None or self._log.in_batch:
+            return
+        if self._options.durability is Durability.RECORD:
+            with self._poisoning():
+                self._log.sync_to(lsn)
+        elif self._interval is not None:
+            self._interval.note()
+
+    def _tend(self) -> None:
+        """Checkpoint when enough has come together; what was acknowledged does not depend on it."""
+        with self._mutex:
+            if self.state is not State.OPEN or self._log.in_batch or not self._workspace.is_due():
+                return
+            try:
+                self.checkpoint()
+            except (FreeSpaceError, ApplyError) as error:
+                logger.warning("no checkpoint: %s", error)
+                self._workspace.drop()
 
     def _abandon_batch(self, error: BaseException) -> None:
         """Cancel the open batch; the staging file may hold a part of it (invariant 3)."""
         if not self._log.in_batch:
             return
-        records = self._log.records
+        records, self._spoiled = self._log.records, None
         try:
             self._log.abort()
         except SafeH5Error as second:
@@ -271,7 +316,7 @@ class Session:
         """Make everything written so far durable, and bring it to the staging file on disk."""
         with self._working("checkpoint"):
             applied = self._log.sync()
-            self._workspace.sure_staging(journaled=self._journaled).checkpoint(applied)
+            self._workspace.checkpoint(applied, journaled=self._journaled)
             self._log.control(Kind.CHECKPOINT, CheckpointRecord(applied=applied, time=now()))
 
     # --- ending -------------------------------------------------------------------
@@ -379,12 +424,19 @@ class Session:
             self._require_open()
             if ending is not None and self._log.in_batch:
                 raise SessionStateError(f"cannot {ending} inside a batch", path=self.target)
-            try:
+            with self._poisoning():
                 yield
-            except JournalWriteError:
+
+    @contextmanager
+    def _poisoning(self) -> Iterator[None]:
+        """Fail the session when the journal has (invariant 4)."""
+        try:
+            yield
+        except JournalWriteError:
+            with self._mutex:
                 if self._log.journal.failed and self.state is not State.FAILED:
                     self._fail()
-                raise
+            raise
 
     def _require_open(self) -> None:
         if os.getpid() != self._pid:

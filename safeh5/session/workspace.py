@@ -8,12 +8,14 @@ one thing that is sure, the journal.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from safeh5.applier import Staging
 from safeh5.events import Progress
 from safeh5.journal import JournalScan
 from safeh5.operations.control import SessionRecord
+from safeh5.options import CheckpointOptions
 from safeh5.recovery.replay import begin_staging, replay
 from safeh5.storage import Names, Storage
 
@@ -29,6 +31,8 @@ class Workspace:
         Whose it is, and how the session began.
     journal : callable
         Reads the session's own journal, for making the staging file again.
+    checkpoints : CheckpointOptions
+        When a checkpoint is due.
     progress : callable
         Told about copying and replaying.
     """
@@ -40,6 +44,7 @@ class Workspace:
         session_id: bytes,
         session: SessionRecord,
         journal: Callable[[], JournalScan],
+        checkpoints: CheckpointOptions,
         progress: Progress,
     ) -> None:
         self._storage = storage
@@ -47,9 +52,12 @@ class Workspace:
         self._session_id = session_id
         self._session = session
         self._journal = journal
+        self._checkpoints = checkpoints
         self._progress = progress
         self._staging: Staging | None = None
         self._doubtful = False
+        self._fresh_bytes = 0
+        self._fresh_since: float | None = None
 
     @property
     def is_open(self) -> bool:
@@ -67,6 +75,28 @@ class Workspace:
         if self._staging is None:
             self._staging = self._replayed() if journaled else self._begun()
         return self._staging
+
+    def note(self, size: int) -> None:
+        """An operation with a payload of `size` bytes was applied."""
+        self._fresh_bytes += size
+        if self._fresh_since is None:
+            self._fresh_since = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether enough has been applied since the last checkpoint for the next one."""
+        if self._staging is None or self._fresh_since is None:
+            return False
+        limits = self._checkpoints
+        return (
+            self._fresh_bytes >= limits.every_bytes
+            or time.monotonic() - self._fresh_since >= limits.every_seconds
+            or self._staging.held_bytes >= limits.held_bytes
+        )
+
+    def checkpoint(self, applied: int, *, journaled: bool) -> None:
+        """Make the staging file durable as it is after LSN `applied`."""
+        self.sure_staging(journaled=journaled).checkpoint(applied)
+        self._fresh_bytes, self._fresh_since = 0, None
 
     def sure_staging(self, *, journaled: bool) -> Staging:
         """The staging file for a commit: opened anew if an operation on it failed."""

@@ -294,6 +294,6 @@ class FaultyRandomFile(_FaultyFile, RandomFile):
 
 
 def _first(views: list[memoryview], count: int) -> list[memoryview]:
-    """The first `count` bytes of `views`; one at least is left out, else it were no short write."""
+    """The first `count` bytes of `views`: not all of them, and never none."""
     whole = b"".join(views)
-    return [memoryview(whole)[: min(count, len(whole) - 1)]]
+    return [memoryview(whole)[: max(1, min(count, len(whole) - 1))]]

@@ -99,7 +99,7 @@ def test_a_segment_name_says_its_number(number: int) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["journal-1.log", "journal-000000001.log", "journal-00000001.log.new", "Journal-00000001.log", "owner.json"],
+    ["journal-1.log", "journal-000000001.log", "journal-00000001.log.new", "Journal-00000001.log", "a.json"],
 )
 def test_other_names_are_no_segments(name: str) -> None:
     assert segment_number(name) is None

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from safeh5.journal import WHOLE, Frame, JournalWriter, Kind, frames, records, scan
 from safeh5.journal.format import encode_meta
 from safeh5.options import JournalOptions
-from tests.journal.building import SESSION_ID, STORAGE, begin, content, put, put_batch, record_content, scan_of
+from tests.journal.building import (
+    SESSION_ID,
+    STORAGE,
+    begin,
+    content,
+    put,
+    put_batch,
+    record_content,
+    scan_of,
+)
 
 PAYLOADS = st.binary(max_size=40)
 
@@ -93,7 +102,8 @@ def test_a_frame_says_when_and_where_it_was_written(tmp_path: Path) -> None:
         lsn = put(writer, b"abc")
     found = scan_of(tmp_path)
     frame = next(frame for frame in frames(STORAGE, found) if frame.lsn == lsn)
-    assert (frame.kind, frame.flags, frame.segment, frame.payload.tobytes()) == (Kind.OPERATION, WHOLE, 1, b"abc")
+    assert (frame.kind, frame.flags, frame.segment) == (Kind.OPERATION, WHOLE, 1)
+    assert frame.payload.tobytes() == b"abc"
     assert frame.offset % 8 == 0
     assert found.created <= frame.time <= found.modified
 

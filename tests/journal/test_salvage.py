@@ -209,9 +209,7 @@ def test_whatever_the_damage_each_frame_is_either_salvaged_as_it_was_or_in_a_gap
     except SafeH5Error as error:  # every segment is gone
         raise AssertionError("salvage must not fail") from error
     assert saved.items() <= everything.items()
-    in_gaps = {
-        lsn for gap in gaps for lsn in range(gap.first_lsn, (gap.last_lsn or max(everything)) + 1)
-    }
+    in_gaps = {lsn for gap in gaps for lsn in range(gap.first_lsn, (gap.last_lsn or max(everything)) + 1)}
     silently_lost = set(everything) - set(saved) - in_gaps
     # Nothing can be known about what a truncation of the last segment took with it.
     assert not {lsn for lsn in silently_lost if lsn < max(saved, default=0)}

@@ -100,13 +100,12 @@ def workloads(draw: st.DrawFn) -> list[tuple[str, int]]:
 def test_what_was_acknowledged_survives_any_loss_of_unsynced_blocks(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]], block: int, data: st.DataObject
 ) -> None:
-    """A power cut: any blocks of the part not yet synced are lost, in any order; the file keeps any length."""
+    """A power cut: any blocks of the part not yet synced are lost, and the file has any length."""
     directory = tmp_path_factory.mktemp("j")
     path = segment(directory)
     with begin(directory) as writer:
-        synced = path.stat().st_size  # at least: the mark behind it is not synced
         acknowledged = writer.durable_lsn
-        synced -= 64
+        synced = path.stat().st_size - 64  # the SYNC mark at the end is not synced itself
         for what, size in steps:
             if what == "put":
                 put(writer, b"p" * size)

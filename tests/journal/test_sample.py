@@ -1,0 +1,75 @@
+"""The frozen sample of format version 1 is read, and is still written, byte for byte."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from safeh5.journal import Kind, records
+from safeh5.operations import codec
+from safeh5.operations.control import ResumeRecord, SealRecord, SessionRecord, decode_control
+from tests.journal.building import STORAGE, scan_of
+
+DATA = Path(__file__).parents[1] / "data"
+SAMPLE = DATA / "journal-v1"
+EXPECTED = json.loads((SAMPLE / "expected.json").read_text(encoding="utf-8"))
+
+
+def script() -> ModuleType:
+    """The script that made the sample."""
+    spec = importlib.util.spec_from_file_location("make_journal_v1", DATA / "make_journal_v1.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_journal_of_version_1_is_sound() -> None:
+    found = scan_of(SAMPLE)
+    assert (found.damage, found.torn, found.open_batch) == ((), None, None)
+    assert found.session_id.hex() == EXPECTED["session_id"]
+    assert len(found.segments) == 3
+    assert found.aborted == set(EXPECTED["aborted"])
+    assert found.records == len(EXPECTED["records"])
+
+
+def test_every_record_of_version_1_comes_back() -> None:
+    read = [
+        {"lsn": f.lsn, "batch": f.batch, "meta": f.meta.hex(), "payload": bytes(f.payload).hex()}
+        for f in records(STORAGE, scan_of(SAMPLE))
+    ]
+    assert read == EXPECTED["records"]
+
+
+def test_every_control_record_of_version_1_comes_back() -> None:
+    read = [{"lsn": c.lsn, "kind": c.kind.name, "fields": c.fields} for c in scan_of(SAMPLE).control]
+    assert read == EXPECTED["control"]
+
+
+def test_every_operation_of_version_1_is_still_understood() -> None:
+    operations = [codec.decode(frame.meta) for frame in records(STORAGE, scan_of(SAMPLE))]
+    assert {type(operation).__name__ for operation in operations} == {
+        "CreateGroup", "CreateDataset", "SetAttribute", "AppendData",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "record"),
+    [(Kind.SESSION, SessionRecord), (Kind.RESUME, ResumeRecord), (Kind.SEAL, SealRecord)],
+)
+def test_every_control_record_of_version_1_is_still_understood(kind: Kind, record: type) -> None:
+    found = scan_of(SAMPLE).last(kind)
+    assert found is not None
+    assert isinstance(decode_control(record, found.meta), record)
+
+
+def test_version_1_is_still_written_byte_for_byte(tmp_path: Path) -> None:
+    script().make(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(p.name for p in SAMPLE.iterdir())
+    for path in tmp_path.iterdir():
+        assert path.read_bytes() == (SAMPLE / path.name).read_bytes(), path.name
