@@ -215,6 +215,21 @@ class FileID(GroupID, h5f.FileID):  # type: ignore[misc]
         """Path of the target."""
         return self.door.target
 
+    @property
+    def valid(self) -> bool:
+        """Whether there is something to close: not before the session has ended in an orderly way.
+
+        A session that met a full disk drops the HDF5 file, and this identifier
+        with it. ``File.close()`` must still commit then, or say why it cannot,
+        and not take the file for closed.
+        """
+        return not self.is_lost or not self.recorder.ended
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether HDF5 has closed the file under this identifier."""
+        return not super().valid
+
     def _close_open_objects(self, types: int) -> None:
         """What `h5py.File.close` calls before `close`: here is where the session commits.
 

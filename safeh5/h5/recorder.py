@@ -8,7 +8,7 @@ from h5py import h5f
 
 from safeh5._typing import Buffer
 from safeh5.operations.model import Operation
-from safeh5.session import Session
+from safeh5.session import Session, State
 
 
 class Recorder(Protocol):
@@ -21,6 +21,10 @@ class Recorder(Protocol):
     @property
     def target(self) -> str:
         """Path of the file that the user works on, shown as its name."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has come to an orderly end, so that closing has nothing left to do."""
 
     def record(self, operation: Operation, payload: Buffer = b"") -> int:
         """Journal an operation and apply it to `file_id`; returns its LSN."""
@@ -56,6 +60,11 @@ class SessionRecorder:
     def target(self) -> str:
         """The session's target."""
         return self.session.target
+
+    @property
+    def ended(self) -> bool:
+        """Whether the session is committed, rolled back or suspended."""
+        return self.session.state in (State.COMMITTED, State.ROLLED_BACK, State.SUSPENDED)
 
     def record(self, operation: Operation, payload: Buffer = b"") -> int:
         """See `Session.record`."""

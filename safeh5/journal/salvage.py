@@ -13,9 +13,10 @@ from typing import Final, NamedTuple
 from safeh5.journal.findings import JournalScan, SegmentInfo
 from safeh5.journal.format import SEGMENT_HEADER_SIZE, Kind, segment_salt
 from safeh5.journal.reader import Frame, make_frame
-from safeh5.journal.segment import segment_name, unreadable
+from safeh5.journal.segment import unreadable
 from safeh5.journal.walk import BadPlace, RawFrame, find_frame, survey
 from safeh5.storage.files import Storage
+from safeh5.storage.names import segment_name
 
 _SESSION_FIELD: Final = slice(16, 32)
 _ANY_LSN: Final = 1 << 63

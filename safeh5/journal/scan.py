@@ -32,9 +32,10 @@ from safeh5.journal.format import (
     UnknownVersion,
 )  # fmt: skip
 from safeh5.journal.ledger import Ledger, proved_by
-from safeh5.journal.segment import StrPath, segment_name, segment_paths, unreadable
+from safeh5.journal.segment import StrPath, segment_paths, unreadable
 from safeh5.journal.walk import BadPlace, RawFrame, survey
 from safeh5.storage.files import Storage
+from safeh5.storage.names import segment_name
 
 MAX_LISTED_DAMAGE: Final = 1000
 _OFFSETS: Final = {name: offset for offset, _, name, _ in SEGMENT_HEADER.rows()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,22 +12,12 @@ from typing import Final
 from safeh5.journal.format import SegmentHeader
 from safeh5.storage.files import Storage
 from safeh5.storage.handles import AppendFile, MappedFile
+from safeh5.storage.names import segment_name, segment_number
 
 StrPath = str | os.PathLike[str]
 
 NEW_SUFFIX: Final = ".new"
 """A segment under construction has this behind its name; a leftover of that name is garbage."""
-
-
-def segment_name(number: int) -> str:
-    """The file name of a segment: ``journal-00000001.log``."""
-    return f"journal-{number:08d}.log"
-
-
-def segment_number(name: str) -> int | None:
-    """The number in a segment's file name, or None when it is no such name."""
-    match = re.fullmatch(r"journal-(\d{8,})\.log", name)
-    return int(match[1]) if match and segment_name(int(match[1])) == name else None
 
 
 def segment_paths(storage: Storage, directory: StrPath) -> dict[int, str]:

@@ -51,11 +51,12 @@ from safeh5.journal.format import (
     SegmentHeader,
     encode_meta,
 )  # fmt: skip
-from safeh5.journal.segment import NewSegment, StrPath, segment_name
+from safeh5.journal.segment import NewSegment, StrPath
 from safeh5.journal.tip import Tip
 from safeh5.options import Durability, JournalOptions
 from safeh5.storage.files import Storage
 from safeh5.storage.handles import AppendFile
+from safeh5.storage.names import segment_name
 from safeh5.storage.platform import byte_view
 
 _DURABILITY: Final = {Durability.RECORD: 0, Durability.INTERVAL: 1, Durability.FLUSH: 2}

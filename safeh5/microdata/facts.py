@@ -16,7 +16,7 @@ from safeh5.microdata.dataset import MicroDataset
 from safeh5.microdata.extent import Extent, Shape, axes, extent_of
 from safeh5.microdata.filters import repeatable
 from safeh5.microdata.nodes import MicroDatatype
-from safeh5.microdata.payloads import check_dtype, objects
+from safeh5.microdata.payloads import check_dtype, converts, objects
 from safeh5.microdata.scratch import Scratch
 from safeh5.microdata.sources import ArraySource, Blocks, BlockSource, Source, item_weight
 from safeh5.microdata.stored import Identity, encoded_type
@@ -238,8 +238,10 @@ def _source(data: Any, extent: Extent, encoded: bytes) -> Source | None:
         return BlockSource(data, extent.shape[1:], extent.room, extent.exact)
     if extent.data is None:
         return None
-    if isinstance(data, h5py.Dataset) and encoded_type(data.id.get_type())[0] == encoded:
-        return StoredSource(data.id)
+    if isinstance(data, h5py.Dataset):
+        own = encode_type(data.id.get_type())
+        if own == encoded or (not is_plain(own) and converts(decode_type(own), decode_type(encoded))):
+            return StoredSource(data.id)
     check_dtype(data.dtype, encoded)
     sliced = isinstance(data, (np.ndarray, h5py.Dataset)) or hasattr(data, "chunks")
     return ArraySource(data, extent.data, item_weight(data.dtype), sliced)

@@ -74,7 +74,7 @@ def _raw(array: Array, file_type: bytes) -> tuple[Array, bytes]:
     if target.get_class() == h5t.FLOAT and target.get_size() == 2:
         array = np.asarray(array, dtype=target.dtype)  # see h5py issue 819
     memory_type = _string_type(array, target) or encode_type(array.dtype)
-    if memory_type != file_type and not _converts(decode_type(memory_type), target):
+    if memory_type != file_type and not converts(decode_type(memory_type), target):
         if not _widens(array.dtype, target):
             raise InvalidTypeError(f"HDF5 converts no {array.dtype} into {words(target)}")
         array = np.asarray(array, dtype=target.dtype)
@@ -99,7 +99,8 @@ def _string_type(array: Array, target: h5t.TypeID) -> bytes | None:
     return bytes(tid.encode())
 
 
-def _converts(source: h5t.TypeID, target: h5t.TypeID) -> bool:
+def converts(source: h5t.TypeID, target: h5t.TypeID) -> bool:
+    """Whether HDF5 converts values of one type into the other."""
     return bool(source == target) or h5t.find(source, target) is not None
 
 

@@ -197,17 +197,19 @@ def _refuse_cycles(top: MicroData) -> None:
     Looked for before anything else: in a cycle no path means anything.
     """
     inside: dict[int, str] = {}
+    done: set[int] = set()
     pending: list[tuple[MicroData, str | None]] = [(top, "/" if _is_root(top) else join("/", str(top.name)))]
     while pending:
         node, path = pending.pop()
         if path is None:
             del inside[id(node)]
+            done.add(id(node))
             continue
         if id(node) in inside:
             raise InvalidTreeError(
                 f"{path} is the group {inside[id(node)]} itself: the tree has a cycle", dataset=path
             )
-        if isinstance(node, MicroDataGroup):
+        if isinstance(node, MicroDataGroup) and id(node) not in done:
             inside[id(node)] = path
             pending.append((node, None))
             pending += [(child, f"{path.rstrip('/')}/{child.name}") for child in _groups(node)]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 from h5py import h5a, h5i, h5o, h5s, h5t
@@ -106,6 +109,7 @@ def _values(
     memory_type, values = object_array(attribute.dtype, attribute.shape)
     if values.size:
         attribute.read(values, mtype=memory_type)
+        relabel(values, tid)
     return values
 
 
@@ -119,3 +123,49 @@ def object_array(dtype: np.dtype[Any], shape: tuple[int, ...]) -> tuple[h5t.Type
         dtype, inner = dtype.subdtype
         shape = shape + inner
     return memory_type, np.zeros(shape, dtype)
+
+
+# --- a mistake of h5py's -------------------------------------------------------------
+
+
+def relabel(values: npt.NDArray[Any], tid: h5t.TypeID) -> None:
+    """Name the byte order of variable-length sequences that h5py read from type `tid`.
+
+    h5py gives their elements in the file's byte order and calls it the
+    machine's (found with 3.16). Whether it does is asked once.
+    """
+    if tid.detect_class(h5t.VLEN) and _mislabels():
+        _relabel(values, tid)
+
+
+def _relabel(values: npt.NDArray[Any], tid: h5t.TypeID) -> None:
+    kind = tid.get_class()
+    if kind == h5t.ARRAY:
+        _relabel(values, tid.get_super())
+    elif kind == h5t.COMPOUND:
+        for i, name in enumerate(values.dtype.names or ()):
+            _relabel(values[name], tid.get_member_type(i))
+    elif kind == h5t.VLEN:
+        _relabel_rows(values, tid.get_super())
+
+
+def _relabel_rows(values: npt.NDArray[Any], base: h5t.TypeID) -> None:
+    wanted = base.dtype
+    for index, row in np.ndenumerate(values):
+        if not isinstance(row, np.ndarray):
+            continue
+        if row.dtype != wanted and row.dtype == wanted.newbyteorder("="):
+            values[index] = row.view(wanted)
+        elif wanted.hasobject:
+            _relabel(row, base)
+
+
+@cache
+def _mislabels() -> bool:
+    """Whether h5py reads the sequence [1] of the other byte order as something else."""
+    other = np.dtype("i4").newbyteorder("S")
+    name = f"safeh5-probe-{uuid.uuid4().hex}"
+    with h5py.File(name, "w", driver="core", backing_store=False) as file:
+        dataset = file.create_dataset("a", (1,), h5py.vlen_dtype(other))
+        dataset[0] = np.array([1], other)
+        return int(dataset[0][0]) != 1

@@ -15,7 +15,7 @@ from safeh5._typing import Buffer
 from safeh5.microdata.blocks import boxes
 from safeh5.microdata.payloads import as_buffer
 from safeh5.microdata.sources import Written, item_weight
-from safeh5.microdata.stored import object_array
+from safeh5.microdata.stored import object_array, relabel
 from safeh5.microdata.values import check_values
 from safeh5.operations.model import Box, WriteChunk, WriteData
 from safeh5.operations.values import Describe, decode_type, is_plain, pack
@@ -104,6 +104,7 @@ class StoredSource:
             return WriteData(path=path, type=source_type, selection=selection), as_buffer(raw)
         memory_type, values = object_array(self.dataset.dtype, box.count)
         self._read(box, values, memory_type)
+        relabel(values, self.dataset.get_type())
         check_values(values, decode_type(source_type), describe)
         packed = pack(values, source_type, describe)
         return WriteData(path=path, type=source_type, selection=selection, packed=True), packed

@@ -157,12 +157,14 @@ def _listed(children: Iterable[MicroData], group: MicroDataGroup) -> list[MicroD
 
 
 def _tell_parents(group: MicroDataGroup) -> None:
-    """Set `parent` of everything below `group`, each group once even in a cycle."""
+    """Set `parent` of everything below `group`, each node once even in a cycle."""
     pending, seen = [group], {id(group)}
     while pending:
         current = pending.pop()
         for child in current.children:
+            if id(child) in seen:
+                continue
             child.parent = current.path
-            if isinstance(child, MicroDataGroup) and id(child) not in seen:
-                seen.add(id(child))
+            seen.add(id(child))
+            if isinstance(child, MicroDataGroup):
                 pending.append(child)

@@ -9,8 +9,11 @@ step           a crash in the middle leaves
 =============  ==============================================================
 SAVE_TORN      a part of a copy, under a name that the next run writes again
 REPLAY         a staging file, gone on with from its last checkpoint
+SALVAGE        a directory beside the target, which is garbage
 COMMIT         no COMMIT record (replay again) or a whole one (roll forward)
-PLACE          the old target or the new one, and a COMMIT record
+KEEP_TARGET    a part of a copy, under a name that the next run writes again
+NOTE           no note (salvage again) or a whole one
+PLACE          the old target or the new one, and a COMMIT record or a note
 RETIRE         a trash directory, which is garbage
 MARK_ROLLBACK  no ROLLBACK record, or one that the next run finishes
 SET_ASIDE      the sidecar under the old name or the new one
@@ -23,9 +26,10 @@ import os
 from collections.abc import Callable
 
 from safeh5.applier import Staging
-from safeh5.errors import TargetExistsError
+from safeh5.errors import DiskFullError, RecoverError, SafeH5Error, TargetExistsError
 from safeh5.events import Progress, logger, silent
 from safeh5.journal import JournalWriter, Kind
+from safeh5.journal.failures import NO_SPACE
 from safeh5.operations.control import (
     CommitRecord,
     ResumeRecord,
@@ -38,9 +42,10 @@ from safeh5.options import JournalOptions, VerifyLevel
 from safeh5.recovery import publish
 from safeh5.recovery.describe import damage_report, torn_report, unfinished_report
 from safeh5.recovery.evidence import Evidence
+from safeh5.recovery.note import SalvageNote, write_note
 from safeh5.recovery.plan import Plan, Step
 from safeh5.recovery.replay import replay
-from safeh5.recovery.report import Action, Loss, RecoveryReport
+from safeh5.recovery.report import Action, Condition, Loss, RecoveryReport
 from safeh5.recovery.salvage import salvage
 from safeh5.storage import AsideKind, Names, Storage
 from safeh5.storage.fingerprint import Fingerprint
@@ -86,12 +91,27 @@ class _Recovery:
         self.kept: list[str] = []
         self.losses: tuple[Loss, ...] = ()
         self.built: Fingerprint | None = None
+        self.built_in = self.names
+        if plan.action is Action.SALVAGE and Step.SALVAGE not in plan.steps:
+            self._remember_salvage()
 
     def run(self) -> RecoveryReport:
         for step in self.plan.steps:
             logger.info("%s: %s", self.names.target, step.value)
-            _STEPS[step](self)
+            try:
+                _STEPS[step](self)
+            except OSError as error:
+                if isinstance(error, SafeH5Error):
+                    raise
+                raise _failed(step, self.names, error) from error
         return self._report()
+
+    def _remember_salvage(self) -> None:
+        """An earlier run did the work; it was cut off before it could report."""
+        note = self.evidence.salvaged
+        if note is not None:
+            self.records, self.bytes, self.losses = note.records, note.bytes, note.losses
+            self.result = self.names.target
 
     def _report(self) -> RecoveryReport:
         scan = self.evidence.scan
@@ -121,14 +141,18 @@ class _Recovery:
         """Build the file from the journal; with an output, in a workshop of its own."""
         scan, session = self.evidence.scan, self.evidence.session
         assert session is not None and scan is not None
-        names = self._workshop()
+        self.built_in = names = self.names if self.output is None else self._workshop()
         built = replay(self.storage, names, session, scan, self.progress, any_base=self.output is not None)
         self.records, self.bytes = built.records, built.bytes
         self._make_ready(names, built.staging)
 
     def salvage(self) -> None:
-        """Build the file from what is whole; with an output, in a workshop of its own."""
-        names = self._workshop()
+        """Build the file from what is whole, in a workshop of its own.
+
+        The staging file of the damaged session may hold what the journal has
+        lost, so it stays as it is.
+        """
+        self.built_in = names = self._workshop()
         built = salvage(self.storage, names, self.evidence, self.progress, any_base=self.output is not None)
         self.records, self.bytes, self.losses = built.records, built.bytes, built.losses
         self._make_ready(names, built.staging)
@@ -152,8 +176,10 @@ class _Recovery:
             writer.sync()
 
     def place(self) -> None:
-        publish.place(self.storage, self.names)
+        publish.place(self.storage, self.built_in)
         self.result = self.names.target
+        if self.built_in is not self.names:
+            self.storage.remove_tree(self.built_in.sidecar)
 
     def retire(self) -> None:
         if self.plan.action is not Action.ROLLBACK:
@@ -163,22 +189,32 @@ class _Recovery:
     def output_file(self) -> None:
         """Give the file its name; it must be free, and is durable on return."""
         assert self.output is not None
-        workshop = self._workshop()
-        if self.storage.exists(self.output):
-            raise TargetExistsError("the output file exists already", path=self.output)
-        self.storage.rename(workshop.staging, self.output)
+        self._require_free_output()
+        self.storage.rename(self.built_in.staging, self.output)
         self.storage.sync_directory(os.path.dirname(self.output))
-        self.storage.remove_tree(workshop.sidecar)
+        self.storage.remove_tree(self.built_in.sidecar)
         self.result = self.output
 
+    def _require_free_output(self) -> None:
+        if self.output is not None and self.storage.exists(self.output):
+            raise TargetExistsError("the output file exists already", path=self.output)
+
     def keep_target(self) -> None:
-        """A second name for the old target, inside the damaged session that is kept aside."""
-        kept = os.path.join(self.names.sidecar, "target-before-salvage.h5")
-        if not self.storage.exists(kept):
-            self.storage.copy_file(self.names.target, kept, self.progress)
-            self.storage.copy_metadata(self.names.target, kept)
-            self.storage.sync_path(kept)
-            self.storage.sync_directory(self.names.sidecar)
+        """A copy of the old target, inside the damaged session that is kept aside."""
+        made = self.names.old_target + ".new"
+        if self.storage.exists(made):
+            self.storage.unlink(made)
+        self.storage.copy_file(self.names.target, made, self.progress)
+        self.storage.copy_metadata(self.names.target, made)
+        self.storage.sync_path(made)
+        # The name only when the copy is whole: what is kept is never half of it.
+        self.storage.replace(made, self.names.old_target)
+        self.storage.sync_directory(self.names.sidecar)
+
+    def note(self) -> None:
+        assert self.built is not None
+        note = SalvageNote(result=self.built, records=self.records, bytes=self.bytes, losses=self.losses)
+        write_note(self.storage, self.names, note)
 
     def mark_rollback(self) -> None:
         assert self.evidence.scan is not None
@@ -188,12 +224,10 @@ class _Recovery:
             writer.sync()
 
     def set_aside(self) -> None:
-        kind = (
-            AsideKind.DAMAGED
-            if self.evidence.scan is None or self.evidence.scan.damage
-            else AsideKind.ROLLED_BACK
-        )
-        if self.evidence.scan is not None and self.evidence.scan.is_complete:
+        scan = self.evidence.scan
+        damaged = self.plan.condition is Condition.CORRUPT
+        kind = AsideKind.DAMAGED if damaged else AsideKind.ROLLED_BACK
+        if not damaged and scan is not None and scan.is_complete:
             # The journal alone can make the staging file again.
             forget_redo(self.storage, self.names.staging)
             if self.storage.exists(self.names.staging):
@@ -210,18 +244,25 @@ class _Recovery:
         return (scan.session_id if scan is not None else None) or bytes(16)
 
     def _workshop(self) -> Names:
-        """Where the staging file is built: in the sidecar, or beside the output file.
+        """A directory of its own, beside the file that is to be made, to build it in.
 
-        Beside the output it has a directory of its own, on the same file
-        system, so that the last step is a rename there too.
+        On the same file system, so that the last step is a rename. What an
+        earlier run left there is of no use: it may be half of a copy.
         """
-        if self.output is None:
-            return self.names
-        workshop = Names(self.names.target, Names.of(self.output).new_sidecar(self._session_id()))
-        if not self.storage.exists(workshop.sidecar):
-            self.storage.make_directory(workshop.sidecar)
-            copy_checkpoint(self.storage, self.names.staging, workshop.staging, self.progress)
+        self._require_free_output()
+        beside = self.names if self.output is None else Names.of(self.output)
+        workshop = Names(self._base(), beside.new_sidecar(self._session_id()))
+        if self.storage.exists(workshop.sidecar):
+            self.storage.remove_tree(workshop.sidecar)
+        self.storage.make_directory(workshop.sidecar)
+        copy_checkpoint(self.storage, self.names.staging, workshop.staging, self.progress)
         return workshop
+
+    def _base(self) -> str:
+        """What the session began with, where a salvage has replaced it since."""
+        if self.names.is_aside and self.storage.exists(self.names.old_target):
+            return self.names.old_target
+        return self.names.target
 
 
 _STEPS: dict[Step, Callable[[_Recovery], None]] = {
@@ -230,12 +271,23 @@ _STEPS: dict[Step, Callable[[_Recovery], None]] = {
     Step.SALVAGE: _Recovery.salvage,
     Step.COMMIT: _Recovery.commit,
     Step.KEEP_TARGET: _Recovery.keep_target,
+    Step.NOTE: _Recovery.note,
     Step.PLACE: _Recovery.place,
     Step.OUTPUT: _Recovery.output_file,
     Step.RETIRE: _Recovery.retire,
     Step.MARK_ROLLBACK: _Recovery.mark_rollback,
     Step.SET_ASIDE: _Recovery.set_aside,
 }
+
+
+def _failed(step: Step, names: Names, error: OSError) -> SafeH5Error:
+    """The error for a disk that failed in the middle of a step."""
+    what = f"recovery could not {step.value}: {error.strerror or error}"
+    safe = "What was acknowledged is in the journal"
+    if error.errno in NO_SPACE:
+        hint = "Free space and run the command again"
+        return DiskFullError(what, errno=error.errno, path=names.target, safe=safe, hint=hint)
+    return RecoverError(what, path=names.target, safe=safe, hint="See to the disk and run the command again")
 
 
 def save_torn(storage: Storage, evidence: Evidence) -> str | None:
@@ -265,4 +317,8 @@ def remove_leftovers(storage: Storage, names: Names) -> None:
     """Remove what finished sessions of this target left behind; the caller holds the lock."""
     for path in names.leftovers():
         logger.info("removing %s, a leftover of a finished session", path)
-        storage.remove_tree(path)
+        try:
+            storage.remove_tree(path)
+        except OSError as error:
+            # It is garbage, and no reason to keep anybody from working.
+            logger.warning("%s cannot be removed: %s", path, error.strerror or error)

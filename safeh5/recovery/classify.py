@@ -40,6 +40,8 @@ def target_state(evidence: Evidence) -> TargetState:
         return TargetState.UNKNOWN
     if evidence.commit is not None and same_content(evidence.target, evidence.commit.result):
         return TargetState.COMMITTED
+    if evidence.salvaged is not None and same_content(evidence.target, evidence.salvaged.result):
+        return TargetState.COMMITTED
     if evidence.target == evidence.session.base:
         return TargetState.ABSENT if evidence.target is None else TargetState.BASE
     return TargetState.CHANGED

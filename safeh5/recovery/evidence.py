@@ -6,6 +6,7 @@ running. What the facts mean is decided in `classify`, by a pure function.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
@@ -13,8 +14,9 @@ from typing import TypeVar
 import msgspec
 
 from safeh5.errors import ForeignSidecarError, JournalError, UnsupportedVersion
-from safeh5.journal import JournalScan, Kind, scan
+from safeh5.journal import ControlFrame, Frame, JournalScan, Kind, salvage_frames, scan
 from safeh5.operations.control import CommitRecord, SessionRecord, decode_control
+from safeh5.recovery.note import SalvageNote, read_note
 from safeh5.storage import Names, Owner, Storage, TargetLock
 from safeh5.storage.fingerprint import Fingerprint
 
@@ -56,6 +58,8 @@ class Evidence:
         The staging file and the target as they are now.
     owner : Owner or None
         Who says to have written.
+    salvaged : SalvageNote or None
+        What an earlier salvage of this session came to.
     """
 
     names: Names
@@ -70,6 +74,7 @@ class Evidence:
     staging: Fingerprint | None = None
     target: Fingerprint | None = None
     owner: Owner | None = None
+    salvaged: SalvageNote | None = None
 
 
 def examine(storage: Storage, names: Names, *, locked: bool | None = None) -> Evidence:
@@ -79,6 +84,11 @@ def examine(storage: Storage, names: Names, *, locked: bool | None = None) -> Ev
     ----------
     locked : bool, optional
         False for the caller who holds the lock and so knows that nobody else does.
+
+    Raises
+    ------
+    JournalError
+        The sidecar cannot be read.
     """
     # The lock is asked first: a session that ends while we look then shows as
     # live, which is the answer that makes nobody act.
@@ -87,6 +97,8 @@ def examine(storage: Storage, names: Names, *, locked: bool | None = None) -> Ev
     target = Fingerprint.of(names.target)
     if not storage.exists(names.sidecar):
         return Evidence(names, locked, Sidecar.ABSENT, target=target)
+    if not os.path.isdir(names.sidecar):
+        return Evidence(names, locked, Sidecar.FOREIGN, "it is not a directory", target=target)
     owner = Owner.read(storage, names.owner)
     try:
         journal = scan(storage, names.sidecar)
@@ -94,18 +106,34 @@ def examine(storage: Storage, names: Names, *, locked: bool | None = None) -> Ev
         return Evidence(names, locked, Sidecar.FOREIGN, error.message, target=target, owner=owner)
     except UnsupportedVersion as error:
         return Evidence(names, locked, Sidecar.UNSUPPORTED, error.message, target=target, owner=owner)
-    return _read_journal(names, locked, journal, target, owner)
+    except OSError as error:
+        if not storage.exists(names.sidecar):
+            # The session that it belonged to has ended while we looked.
+            return examine(storage, names, locked=locked)
+        raise JournalError(
+            f"the session's directory cannot be read: {error.strerror or error}",
+            path=names.sidecar,
+            safe="Nothing was touched",
+            hint="See to the permissions or the disk, then call again",
+        ) from error
+    return _read_journal(storage, names, locked, journal, target, owner)
 
 
 def _read_journal(
-    names: Names, locked: bool, journal: JournalScan, target: Fingerprint | None, owner: Owner | None
+    storage: Storage,
+    names: Names,
+    locked: bool,
+    journal: JournalScan,
+    target: Fingerprint | None,
+    owner: Owner | None,
 ) -> Evidence:
     problem: str | None = None
     session: SessionRecord | None = None
     commit: CommitRecord | None = None
+    control = journal.control if not journal.damage else _control_past_damage(storage, journal)
     try:
-        session = _last(journal, Kind.SESSION, SessionRecord)
-        commit = _last(journal, Kind.COMMIT, CommitRecord)
+        session = _last(control, Kind.SESSION, SessionRecord)
+        commit = _last(control, Kind.COMMIT, CommitRecord)
     except JournalError as error:
         problem = error.message
     if session is None and problem is None:
@@ -119,10 +147,24 @@ def _read_journal(
         session=session,
         commit=commit,
         sealed=_is_sealed(journal),
-        rolled_back=journal.last(Kind.ROLLBACK) is not None,
+        rolled_back=any(frame.kind is Kind.ROLLBACK for frame in control),
         staging=Fingerprint.of(names.staging),
         target=target,
         owner=owner,
+        salvaged=read_note(storage, names),
+    )
+
+
+def _control_past_damage(storage: Storage, journal: JournalScan) -> tuple[ControlFrame, ...]:
+    """The control records of a damaged journal that are whole, behind the damage too.
+
+    How the session began and how it ended must not be unknown because of a bit
+    somewhere else.
+    """
+    return tuple(
+        ControlFrame(item.kind, item.lsn, item.time, item.meta)
+        for item in salvage_frames(storage, journal)
+        if isinstance(item, Frame) and item.kind in (Kind.SESSION, Kind.COMMIT, Kind.ROLLBACK)
     )
 
 
@@ -132,6 +174,6 @@ def _is_sealed(journal: JournalScan) -> bool:
     return last is not None and last.kind is Kind.SEAL
 
 
-def _last(journal: JournalScan, kind: Kind, record: type[_Record]) -> _Record | None:
-    found = journal.last(kind)
+def _last(control: tuple[ControlFrame, ...], kind: Kind, record: type[_Record]) -> _Record | None:
+    found = next((frame for frame in reversed(control) if frame.kind is kind), None)
     return decode_control(record, found.meta) if found is not None else None

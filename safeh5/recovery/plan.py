@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from safeh5.errors import (
     CorruptJournalError,
@@ -33,12 +34,16 @@ class Step(StrEnum):
     REPLAY = "build the HDF5 file from the journal"
     SALVAGE = "build the HDF5 file from every batch of the journal that is whole"
     COMMIT = "write the COMMIT record"
-    KEEP_TARGET = "keep the old target beside the damaged session"
+    KEEP_TARGET = "keep the old target in the damaged session"
+    NOTE = "note in the damaged session what is lost"
     PLACE = "rename the new file over the target"
     OUTPUT = "rename the new file to the output path"
     RETIRE = "remove the sidecar"
     MARK_ROLLBACK = "write the ROLLBACK record"
     SET_ASIDE = "keep the sidecar aside under another name"
+
+
+_GIVEN_UP: Final = "the session had been rolled back: nothing of it is brought back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +138,12 @@ def _plan_rollback(evidence: Evidence, condition: Condition, purge: bool) -> Pla
     last = Step.RETIRE if purge else Step.SET_ASIDE
     if evidence.names.is_aside:
         return Plan(Action.ROLLBACK, condition, (Step.RETIRE,) if purge else ())
-    if condition is Condition.IN_DOUBT:
+    if evidence.commit is not None and not evidence.rolled_back:
+        finish = ("--salvage",) if condition is Condition.CORRUPT else ()
         raise RecoverError(
             "the session has its COMMIT record, so it is committed and cannot be rolled back",
             path=evidence.names.target,
-            hint="Finish it with: " + recover_command(evidence.names.target),
+            hint="Finish it with: " + recover_command(evidence.names.target, *finish),
         )
     mark = () if condition in (Condition.CORRUPT, Condition.ROLLED_BACK) else (Step.MARK_ROLLBACK,)
     return Plan(Action.ROLLBACK, condition, (*mark, last))
@@ -146,9 +152,19 @@ def _plan_rollback(evidence: Evidence, condition: Condition, purge: bool) -> Pla
 def _plan_salvage(evidence: Evidence, condition: Condition, output: str | None) -> Plan:
     if output is not None:
         return Plan(Action.SALVAGE, condition, (Step.SALVAGE, Step.OUTPUT))
+    if evidence.names.is_aside:
+        raise _set_aside(evidence, Action.SALVAGE)
+    if evidence.rolled_back:
+        return Plan(Action.SALVAGE, condition, (Step.SET_ASIDE,), (_GIVEN_UP,))
+    if target_state(evidence) is TargetState.COMMITTED:
+        # By the session itself, or by a salvage that was cut off before its last step.
+        return Plan(Action.SALVAGE, condition, (Step.SET_ASIDE,))
     _require_base(evidence)
     keep = (Step.KEEP_TARGET,) if evidence.target is not None else ()
-    return Plan(Action.SALVAGE, condition, (Step.SALVAGE, *keep, Step.PLACE, Step.SET_ASIDE))
+    if evidence.commit is not None and same_content(evidence.staging, evidence.commit.result):
+        # The journal is damaged, but what it led to is whole and was decided on.
+        return Plan(Action.SALVAGE, condition, (*keep, Step.PLACE, Step.SET_ASIDE))
+    return Plan(Action.SALVAGE, condition, (Step.SALVAGE, *keep, Step.NOTE, Step.PLACE, Step.SET_ASIDE))
 
 
 def _plan_replay(evidence: Evidence, action: Action, condition: Condition, output: str | None) -> Plan:
@@ -159,16 +175,10 @@ def _plan_replay(evidence: Evidence, action: Action, condition: Condition, outpu
         warning = ("the target has changed since the session began: the result starts from it as it is now",)
         return Plan(action, condition, (Step.REPLAY, Step.OUTPUT), warning if changed else ())
     if evidence.names.is_aside:
-        raise InvalidOptionError(
-            f"{evidence.names.sidecar} was set aside and cannot be replayed over the target",
-            hint="Build another file from it with: "
-            + recover_command(evidence.names.sidecar, "--replay", "--output", "FILE.h5"),
-        )
+        raise _set_aside(evidence, Action.REPLAY)
     torn = (Step.SAVE_TORN,) if evidence.scan is not None and evidence.scan.torn is not None else ()
     if condition is Condition.ROLLED_BACK:
-        return Plan(
-            action, condition, (Step.SET_ASIDE,), ("the session had been rolled back: nothing is replayed",)
-        )
+        return Plan(action, condition, (Step.SET_ASIDE,), (_GIVEN_UP,))
     if target_state(evidence) is TargetState.COMMITTED:
         return Plan(action, condition, (*torn, Step.RETIRE))
     _require_base(evidence)
@@ -177,14 +187,24 @@ def _plan_replay(evidence: Evidence, action: Action, condition: Condition, outpu
     return Plan(action, condition, (*torn, Step.REPLAY, Step.COMMIT, Step.PLACE, Step.RETIRE))
 
 
+def _set_aside(evidence: Evidence, action: Action) -> InvalidOptionError:
+    """For a sidecar that was kept aside: others may have written the target since."""
+    return InvalidOptionError(
+        f"{evidence.names.sidecar} was set aside and cannot be brought back over the target",
+        hint="Build another file from it with: "
+        + recover_command(evidence.names.sidecar, f"--{action}", "--output", "FILE.h5"),
+    )
+
+
 def _require_base(evidence: Evidence) -> None:
     if target_state(evidence) is TargetState.CHANGED:
+        action = Action.SALVAGE if classify(evidence) is Condition.CORRUPT else Action.REPLAY
         raise TargetChangedError(
             f"{evidence.names.target} was changed by someone else since the session began",
             path=evidence.names.target,
             safe="It is left as it is, and everything acknowledged is kept in the journal",
             hint="Write the session's result to another file with: "
-            + recover_command(evidence.names.target, "--replay", "--output", "FILE.h5"),
+            + recover_command(evidence.names.target, f"--{action}", "--output", "FILE.h5"),
         )
 
 

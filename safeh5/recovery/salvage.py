@@ -55,7 +55,8 @@ def salvage(
     scan, session = evidence.scan, evidence.session
     if scan is None or session is None:
         raise CorruptJournalError(
-            "the journal's first record, which says how the session began, is lost: nothing can be built on it",
+            "the journal's first record, which says how the session began, is lost:"
+            " nothing can be built on it",
             path=names.sidecar,
             safe="The target is untouched",
             hint="Keep the sidecar; look into it with: safeh5 inspect PATH",

@@ -40,13 +40,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import h5py
+import numpy.typing as npt
 
 from safeh5._typing import Buffer
 from safeh5.errors import (
@@ -65,10 +66,13 @@ from safeh5.journal import Kind
 from safeh5.microdata import FileNamespace, MicroData, plan_write
 from safeh5.operations.control import CheckpointRecord, RollbackRecord, SealRecord, now
 from safeh5.operations.model import Operation
+from safeh5.operations.values import StoredReference
 from safeh5.options import Durability, JournalOptions, OnError
 from safeh5.session import ending
 from safeh5.session.interval import IntervalSync
 from safeh5.session.parts import Parts
+from safeh5.session.stream import Stream
+from safeh5.session.streaming import absolute, make_groups, new_dataset, open_stream
 from safeh5.session.written import Written
 from safeh5.storage.fingerprint import Fingerprint
 
@@ -116,6 +120,7 @@ class Session:
         )
         self._mutex = threading.RLock()
         self._spoiled: BaseException | None = None
+        self._undo: list[Callable[[], None]] = []
         self._pid = os.getpid()
 
     # --- looking ------------------------------------------------------------------
@@ -180,6 +185,59 @@ class Session:
             for operation, payload in plan.operations(self._options.frame_bytes):
                 self._record(operation, payload)
         return Written(self.last_lsn, tuple(plan.paths.values()), plan.paths)
+
+    def stream(
+        self,
+        path: str,
+        shape: tuple[int, ...] | None = None,
+        dtype: npt.DTypeLike | None = None,
+        *,
+        chunks: tuple[int, ...] | bool | None = None,
+        compression: Any = None,
+        attrs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Stream:
+        """A dataset that grows along its first axis: made, or opened if it is there.
+
+        Parameters
+        ----------
+        path : str
+            HDF5 path; missing groups are made.
+        shape : tuple of int, optional
+            Shape of one item; needed to make the dataset.
+        dtype : dtype, optional
+            Type of the elements; needed to make the dataset.
+        chunks : tuple of int, optional
+            Chunk shape, axis 0 first; one item, or as many small ones as fill
+            64 KiB, by default.
+        compression, attrs, **options
+            As for `MicroDataset`.
+
+        Returns
+        -------
+        Stream
+            Its `Stream.length` says which item comes next.
+
+        Raises
+        ------
+        InvalidTreeError
+            If what stands at `path` is no dataset that can take such items.
+        """
+        path = absolute(path)
+        with self.batch():
+            if FileNamespace(self.file).kind(path) is None:
+                node = new_dataset(path, shape, dtype, chunks, compression, attrs, options)
+                make_groups(self, node.parent)
+                self.write(node)
+            return open_stream(self, path, shape, dtype)
+
+    def on_cancel(self, undo: Callable[[], None]) -> None:
+        """Call `undo` if the open batch is cancelled; latest first."""
+        self._undo.append(undo)
+
+    def describe_reference(self, reference: Any) -> StoredReference | None:
+        """What an h5py reference taken from `file` refers to."""
+        return FileNamespace(self.file).describe(reference)
 
     @contextmanager
     def batch(self) -> Iterator[Self]:
@@ -258,6 +316,7 @@ class Session:
             self._log.abort()
             return None
         end = self._log.end()
+        self._undo.clear()
         self._journaled = True
         return end
 
@@ -287,6 +346,8 @@ class Session:
         if not self._log.in_batch:
             return
         records, self._spoiled = self._log.records, None
+        while self._undo:
+            self._undo.pop()()
         try:
             self._log.abort()
         except SafeH5Error as second:

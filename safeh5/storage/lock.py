@@ -89,10 +89,13 @@ class TargetLock:
         SessionLockedError
             Another session, in this process or another, holds it still.
         OSError
-            The file cannot be made, or the file system cannot lock.
+            There is no such directory, the file cannot be made, or the file
+            system cannot lock.
         """
         if self._identity is not None:
             raise InternalError("the lock is acquired twice", path=self.path)
+        # filelock would make a missing directory, and a mistyped path a tree of them.
+        os.stat(os.path.dirname(self.path) or os.curdir)
         deadline = time.monotonic() + max(timeout, GRACE)
         while True:
             try:

@@ -7,6 +7,8 @@
         journal-00000001.log ...               journal segments
         staging.h5                             the file under construction
         owner.json                             who writes
+        target-before-salvage.h5               the old target, and
+        salvaged.json                          what was lost: when a salvage replaced it
     run.h5.safeh5.lock                         OS lock
     .run.h5.safeh5.new-1a2b3c4d/               sidecar being made
     .run.h5.safeh5.trash-1a2b3c4d/             sidecar being deleted
@@ -97,6 +99,16 @@ class Names:
     def owner(self) -> str:
         """The page that tells people who writes."""
         return os.path.join(self.sidecar, "owner.json")
+
+    @property
+    def old_target(self) -> str:
+        """The target as it was before a salvage replaced it."""
+        return os.path.join(self.sidecar, "target-before-salvage.h5")
+
+    @property
+    def salvage_note(self) -> str:
+        """What a salvage brought back and what it lost."""
+        return os.path.join(self.sidecar, "salvaged.json")
 
     @property
     def is_aside(self) -> bool:

@@ -51,6 +51,7 @@ class Walk:
     def __init__(self, file: h5f.FileID, filename: str, findings: Findings) -> None:
         self.file = file
         self.filename = filename
+        self.file_bytes = os.path.getsize(filename)
         self.found = findings
         self.seen: set[tuple[int, int]] = set()
         self.referred: dict[tuple[int, int], str] = {}
@@ -138,6 +139,10 @@ class Walk:
         tid = attribute.get_type()
         if not self._readable(tid, path, label):
             return
+        claimed = attribute.get_space().get_simple_extent_npoints() * tid.get_size()
+        if claimed > self.file_bytes:
+            # A damaged extent; libhdf5 would believe it and fill as much memory.
+            raise ValueError(f"it claims {claimed} bytes and the file has {self.file_bytes}")
         values = read_attribute(attribute)
         if values is not None:
             self._references(values, tid, path, label)

@@ -15,7 +15,7 @@ import pytest
 
 import safeh5
 from safeh5.errors import NothingToRecoverError
-from safeh5.recovery import Action, Condition
+from safeh5.recovery import Action, Condition, replay
 from tests.crash.conftest import MakePlace, Place
 from tests.support import batches, entries, held
 
@@ -35,19 +35,30 @@ class Case:
     """Whether the old content is part of the new."""
     damage: bool = False
     """Whether the journal is damaged before."""
+    from_checkpoint: bool = False
+    """Whether recovery goes on from the last checkpoint, as it does with large files."""
 
     def __str__(self) -> str:
-        return f"{self.workload}{'-over-old' if self.old else ''}"
+        over, quick = "-over-old" if self.old else "", "-from-checkpoint" if self.from_checkpoint else ""
+        return f"{self.workload}{over}{quick}"
+
+    @property
+    def rebuild_bytes(self) -> int:
+        """Up to which size recovery builds the file from the beginning."""
+        return -1 if self.from_checkpoint else replay.REBUILD_BYTES
 
 
 CASES = [
     Case("commit", old=False),
     Case("commit", old=True),
+    Case("commit", old=True, from_checkpoint=True),
     Case("overwrite", old=True, keeps_old=False),
     Case("suspend_and_resume", old=True),
+    Case("suspend_and_resume", old=False, from_checkpoint=True),
     Case("roll_back", old=True, recovery="recover_by_roll_back"),
     Case("roll_back_and_keep", old=False, recovery="recover_by_roll_back"),
     Case("replay", old=True, before="die_working"),
+    Case("replay", old=True, before="die_working", from_checkpoint=True),
     Case("replay", old=False, before="die_working"),
     Case("recover_by_roll_back", old=True, before="die_working", recovery="recover_by_roll_back"),
     Case("purge", old=True, before="die_working", recovery="purge"),
@@ -100,12 +111,16 @@ def result(case: Case) -> set[str]:
 
 def settle(case: Case, place: Place) -> None:
     """Recover, twice: the second time there is nothing left to do."""
+    usual = replay.REBUILD_BYTES
     action = ACTIONS[case.recovery]
     try:
+        replay.REBUILD_BYTES = case.rebuild_bytes
         safeh5.recover(place.target, action, purge=case.recovery == "purge")
         assert safeh5.recover(place.target).before is Condition.CLEAN
     except NothingToRecoverError:
         assert not place.target.exists()
+    finally:
+        replay.REBUILD_BYTES = usual
 
 
 def check_after_recovery(case: Case, place: Place, noted: list[str]) -> None:
@@ -157,7 +172,9 @@ def deaths(make_place: MakePlace, case: Case, how: str) -> Iterator[tuple[int, P
     for nth in range(1, 1000):
         place = template.copy("case")
         part = chance.choice([1, 30, 90, 1 << 30])
-        killed, noted = place.live(case.workload, nth=nth, how=how, part=part)
+        killed, noted = place.live(
+            case.workload, nth=nth, how=how, part=part, rebuild_bytes=case.rebuild_bytes
+        )
         if not killed:
             assert noted[-1] == f"effects {nth - 1}"
             assert nth > 8, "this workload has hardly any effects"
@@ -199,7 +216,7 @@ def _kill_recovery(case: Case, place: Place, how: str, nth: int) -> bool:
         return False
     if not (place.directory / "run.h5.safeh5").exists() and not place.target.exists():
         return False
-    killed, _ = place.live(case.recovery, nth=nth, how=how, part=30)
+    killed, _ = place.live(case.recovery, nth=nth, how=how, part=30, rebuild_bytes=case.rebuild_bytes)
     return killed
 
 

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import safeh5
 from safeh5.events import Progress, silent
+from safeh5.recovery import replay as replay_module
 from safeh5.storage import CopyMethod, Storage, StrPath
 from safeh5.testing.faults import Call, Fault, FaultyStorage
 from tests.support import operations, write_batch
@@ -129,11 +130,13 @@ def roll_back_and_keep(target: str, storage: Storage, ack: Ack) -> None:
 
 
 def die_working(target: str, storage: Storage, ack: Ack) -> None:
-    """Three batches, and killed in the middle of a fourth."""
+    """Three batches with a checkpoint between, and killed in the middle of a fourth."""
     session = safeh5.open(target, storage=storage)
     for number in range(3):
         write_batch(session, number)
         ack(f"b{number}")
+        if number == 0:
+            session.checkpoint()
     with session.batch():
         session.record(*next(operations(3)))
         die()
@@ -200,6 +203,7 @@ WORKLOADS: dict[str, Callable[[str, Storage, Ack], None]] = {
 
 def run(request: dict[str, Any]) -> None:
     """Do what the parent asks for, in this process."""
+    replay_module.REBUILD_BYTES = request.get("rebuild_bytes", replay_module.REBUILD_BYTES)
     notes = os.open(request["notes"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     storage = DeadlyStorage(request.get("nth", 1 << 60), request.get("how", "before"), request.get("part", 1))
     WORKLOADS[request["workload"]](

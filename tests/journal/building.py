@@ -8,9 +8,9 @@ from pathlib import Path
 
 from safeh5.journal import Frame, JournalScan, JournalWriter, Kind, frames, records, scan
 from safeh5.journal.format import SEGMENT_HEADER_SIZE, encode_meta
-from safeh5.journal.segment import segment_name
 from safeh5.options import JournalOptions
 from safeh5.storage import Storage
+from safeh5.storage.names import segment_name
 
 SESSION_ID = bytes(range(16))
 STORAGE = Storage()

@@ -21,7 +21,7 @@ from safeh5.journal.format import (
     encode_meta,
     pack_frame,
 )
-from safeh5.journal.segment import segment_name, segment_number
+from safeh5.storage.names import segment_name, segment_number
 
 HEADER = SegmentHeader(bytes(range(16)), 3, 77, 2, 1_700_000_000_000_000_000, 4096, 0xDEADBEEF)
 

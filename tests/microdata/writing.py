@@ -131,6 +131,7 @@ def ragged(file: h5py.File) -> None:
     kinds = {
         "ints": "<i2",
         "floats": ">f8",
+        "complex": ">c8",
         "strings": h5py.string_dtype(),
         "pairs": [("x", "f4"), ("y", "i1")],
     }
@@ -138,9 +139,17 @@ def ragged(file: h5py.File) -> None:
         dtype = h5py.vlen_dtype(np.dtype(base))
         values = np.empty((2, 2), dtype=dtype)
         for i, index in enumerate(np.ndindex(2, 2)):
-            row = ["s" * n for n in range(i)] if name == "strings" else np.zeros(i, base)
-            values[index] = np.array(row, dtype=base)
+            row = ["s" * n for n in range(i)] if name == "strings" else range(1, i + 1)
+            pairs = [(n, n) for n in row] if name == "pairs" else list(row)
+            values[index] = np.array(pairs, dtype=base)
         _store(file, [(name, values, dtype)])
+    inner = h5py.vlen_dtype(np.dtype(">i4"))
+    rows, nested = np.empty(2, inner), np.empty(1, h5py.vlen_dtype(inner))
+    rows[0], rows[1] = np.array([1], ">i4"), np.array([2, 3], ">i4")
+    nested[0] = rows
+    table = np.zeros(1, [("rows", inner), ("x", ">f4")])
+    table["rows"][0] = np.array([1, 2], ">i4")
+    _store(file, [("nested", nested, None), ("table", table, None)])
 
 
 @builder

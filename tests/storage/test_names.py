@@ -30,7 +30,10 @@ def test_everything_lies_beside_the_target(target: str) -> None:
     assert names.segment(1) == target + ".safeh5/journal-00000001.log"
     assert os.path.basename(names.new_sidecar(ID)) == ".run.h5.safeh5.new-1a2b3c4d"
     assert os.path.basename(names.trash(ID)) == ".run.h5.safeh5.trash-1a2b3c4d"
-    assert names.aside(AsideKind.ROLLED_BACK, ID, when) == target + ".safeh5-rolledback-20310506T070809Z-1a2b3c4d"
+    assert (
+        names.aside(AsideKind.ROLLED_BACK, ID, when)
+        == target + ".safeh5-rolledback-20310506T070809Z-1a2b3c4d"
+    )
     assert {os.path.dirname(path) for path in (names.trash(ID), names.new_sidecar(ID))} == {names.directory}
 
 
@@ -40,7 +43,9 @@ def test_symbolic_links_lead_to_the_real_target(tmp_path: Path, target: str) -> 
     assert Names.of(tmp_path / "elsewhere" / "link.h5") == Names.of(target)
 
 
-def test_a_relative_path_is_made_absolute(tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_path_is_made_absolute(
+    tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert Names.of("run.h5") == Names.of(target)
     assert Names.of(Path("run.h5")) == Names.of(target)
@@ -81,7 +86,13 @@ def test_the_name_of_a_segment_gives_its_number(number: int) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["journal-1.log", "journal-00000000.log", "journal-000000001.log", "journal-00000001.log.new", "staging.h5"],
+    [
+        "journal-1.log",
+        "journal-00000000.log",
+        "journal-000000001.log",
+        "journal-00000001.log.new",
+        "staging.h5",
+    ],
 )
 def test_no_other_name_is_a_segment(name: str) -> None:
     assert segment_number(name) is None

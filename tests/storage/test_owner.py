@@ -20,7 +20,8 @@ def test_the_page_reads_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [b"", b"{", b"null", b"[]", b'{"pid": "x"}', b'{"host": "h"}', b"\xff\xfe", b"[" * 100_000, bytes(1000)]
+    "page",
+    [b"", b"{", b"null", b"[]", b'{"pid": "x"}', b'{"host": "h"}', b"\xff\xfe", b"[" * 100_000, bytes(1000)],
 )
 def test_a_damaged_page_is_no_owner_and_no_error(tmp_path: Path, page: bytes) -> None:
     (tmp_path / "owner.json").write_bytes(page)

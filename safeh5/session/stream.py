@@ -1,0 +1,270 @@
+"""A stream: a dataset that grows along its first axis while an instrument runs.
+
+One item is one step along axis 0: a frame, a spectrum, a row. Each append is
+one record, a batch of its own unless a batch is open; where it goes is
+journaled with it, so that replaying is deterministic and doing it twice is
+doing it once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from h5py import h5s
+
+from safeh5.errors import InvalidOptionError, InvalidTreeError, InvalidTypeError
+from safeh5.operations.model import AppendData, Box, Resize, WriteData
+from safeh5.operations.values import encode_type, is_plain, pack
+
+if TYPE_CHECKING:
+    from h5py import h5d
+
+    from safeh5.session.session import Session
+
+_Result = TypeVar("_Result")
+
+
+class Stream:
+    """Appends items to a dataset; made by `Session.stream`.
+
+    Attributes
+    ----------
+    path : str
+        HDF5 path of the dataset.
+    shape : tuple of int
+        Shape of one item; ``()`` for scalars.
+    dtype : numpy.dtype
+        Type of its elements.
+    """
+
+    def __init__(self, session: Session, path: str, dataset: h5d.DatasetID) -> None:
+        self._session = session
+        self.path = path
+        self.shape: tuple[int, ...] = tuple(dataset.shape[1:])
+        self.dtype: np.dtype[Any] = dataset.dtype
+        self._type = encode_type(dataset.get_type())
+        self._plain = is_plain(self._type)
+        if self._plain:
+            # The bytes that come are those of a NumPy array: HDF5 converts
+            # them where the file keeps another type.
+            self._type = encode_type(self.dtype)
+        self._limit: int | None = _limit_of(dataset)
+        self._length: int = dataset.shape[0]
+        self._safe: int = self._length
+        self._pending: deque[tuple[int, int]] = deque()
+
+    def __len__(self) -> int:
+        return self._length
+
+    @property
+    def length(self) -> int:
+        """Items in the dataset, those not yet durable included."""
+        return self._length
+
+    @property
+    def durable_length(self) -> int:
+        """Items that survive a power cut: the acquisition goes on with this one after a crash."""
+        durable = self._session.durable_lsn
+        while self._pending and self._pending[0][0] <= durable:
+            self._safe = self._pending.popleft()[1]
+        return self._safe
+
+    def append(self, item: npt.ArrayLike) -> int:
+        """Append one item.
+
+        Parameters
+        ----------
+        item : array_like, shape `shape`
+            Contiguous arrays of the right type go to the journal from their
+            own memory. It may be changed again as soon as the call returns.
+
+        Returns
+        -------
+        int
+            LSN of the record. With durability ``"record"`` the item is on disk.
+
+        Raises
+        ------
+        InvalidTreeError
+            If the shape is another, or the dataset cannot grow so far.
+        InvalidTypeError
+            If the values cannot be converted without loss of kind.
+        DiskFullError
+            If there is no room; nothing was appended, and the session goes on.
+        """
+        array = self._array(item)
+        if array.shape != self.shape:
+            raise InvalidTreeError(
+                f"an item has shape {array.shape}, the stream's items have {self.shape}", dataset=self.path
+            )
+        return self._append(array, 1)
+
+    def extend(self, block: npt.ArrayLike) -> int:
+        """Append many items as one record: all or none.
+
+        Parameters
+        ----------
+        block : array_like, shape (n, \\*shape)
+            The items.
+
+        Returns
+        -------
+        int
+            LSN of the record.
+        """
+        array = self._array(block)
+        if array.ndim != len(self.shape) + 1 or array.shape[1:] != self.shape:
+            raise InvalidTreeError(
+                f"the block has shape {array.shape}, the stream's items have {self.shape}", dataset=self.path
+            )
+        return self._append(array, len(array))
+
+    def write(self, selection: Any, values: npt.ArrayLike) -> int:
+        """Write values into the known part of the dataset, in any order: a raster scan.
+
+        Parameters
+        ----------
+        selection : int, slice or tuple of them
+            Where, as in NumPy's basic indexing with steps of 1.
+        values : array_like
+            Broadcast to the shape of the selection.
+
+        Returns
+        -------
+        int
+            LSN of the record.
+        """
+        box = _box(selection, (self._length, *self.shape), self.path)
+        kept = tuple(n for n, keep in zip(box.count, _kept(selection, len(box.count)), strict=True) if keep)
+        array = np.ascontiguousarray(np.broadcast_to(self._array(values), kept))
+        operation = WriteData(path=self.path, type=self._type, selection=box, packed=not self._plain)
+        return self._session.record(operation, self._payload(array))
+
+    def rewind(self, length: int) -> int:
+        """Drop the items from `length` on; journaled like everything else.
+
+        Returns
+        -------
+        int
+            LSN of the record.
+        """
+        with self._session.batch():
+            if not 0 <= length <= self._length:
+                raise InvalidOptionError(f"cannot rewind to {length}: the stream has {self._length} items")
+            lsn = self._session.record(Resize(path=self.path, shape=(length, *self.shape)))
+            self._note(lsn, length)
+        return lsn
+
+    async def aappend(self, item: npt.ArrayLike) -> int:
+        """`append` for asyncio: the event loop goes on while the disk works."""
+        return await _in_thread(self.append, item)
+
+    async def aextend(self, block: npt.ArrayLike) -> int:
+        """`extend` for asyncio."""
+        return await _in_thread(self.extend, block)
+
+    def _append(self, array: npt.NDArray[Any], count: int) -> int:
+        payload = self._payload(array)
+        with self._session.batch():
+            stop = self._length + count
+            if self._limit is not None and stop > self._limit:
+                raise InvalidTreeError(
+                    f"the dataset has room for {self._limit} items along its first axis", dataset=self.path
+                )
+            operation = AppendData(
+                path=self.path, type=self._type, start=self._length, count=count, packed=not self._plain
+            )
+            lsn = self._session.record(operation, payload)
+            self._note(lsn, stop)
+        return lsn
+
+    def _note(self, lsn: int, length: int) -> None:
+        """Take note of the new length, to be taken back if the batch is cancelled."""
+        before = self._length
+        self._length = length
+        self._pending.append((lsn, length))
+        self._session.on_cancel(lambda: self._take_back(lsn, before))
+
+    def _take_back(self, lsn: int, length: int) -> None:
+        self._length = length
+        while self._pending and self._pending[-1][0] >= lsn:
+            self._pending.pop()
+
+    def _array(self, values: npt.ArrayLike) -> npt.NDArray[Any]:
+        try:
+            array = np.asarray(values)
+            if not self._plain or _fits(array, self.dtype):
+                return np.asarray(array, dtype=self.dtype, order="C")
+        except (TypeError, ValueError) as error:
+            raise InvalidTypeError(f"the values are no {self.dtype}: {error}", dataset=self.path) from error
+        raise InvalidTypeError(
+            f"values of type {array.dtype} do not fit the stream's {self.dtype}", dataset=self.path
+        )
+
+    def _payload(self, array: npt.NDArray[Any]) -> Any:
+        if self._plain:
+            return np.ascontiguousarray(array)
+        return pack(array, self._type, self._session.describe_reference)
+
+    def __repr__(self) -> str:
+        return f"<Stream {self.path!r}: {self._length} items of {self.shape}, {self.dtype}>"
+
+
+async def _in_thread(function: Callable[..., _Result], *args: Any) -> _Result:
+    return await asyncio.to_thread(function, *args)
+
+
+def _fits(array: npt.NDArray[Any], dtype: np.dtype[Any]) -> bool:
+    """Whether `array` becomes `dtype` without silent loss: in kind, or in range for integers."""
+    if np.can_cast(array.dtype, dtype, "same_kind"):
+        return True
+    if array.dtype.kind not in "iu" or dtype.kind not in "iu":
+        return False
+    limits = np.iinfo(dtype)
+    return array.size == 0 or (int(array.min()) >= limits.min and int(array.max()) <= limits.max)
+
+
+def _limit_of(dataset: h5d.DatasetID) -> int | None:
+    """How many items the dataset can have; None for no limit."""
+    limit: int = dataset.get_space().get_simple_extent_dims(maxdims=True)[0]
+    return None if limit == h5s.UNLIMITED else limit
+
+
+def _kept(selection: Any, rank: int) -> tuple[bool, ...]:
+    """Which axes of the selection are there in its result: an integer takes its axis away."""
+    parts = selection if isinstance(selection, tuple) else (selection,)
+    return tuple(i >= len(parts) or isinstance(parts[i], slice) for i in range(rank))
+
+
+def _box(selection: Any, shape: tuple[int, ...], path: str) -> Box:
+    """A basic selection as start and count of each axis."""
+    parts = selection if isinstance(selection, tuple) else (selection,)
+    if len(parts) > len(shape):
+        raise InvalidTreeError(f"the selection has {len(parts)} axes, the dataset {len(shape)}", dataset=path)
+    starts, counts = [], []
+    for part, size in zip((*parts, *[slice(None)] * (len(shape) - len(parts))), shape, strict=True):
+        start, count = _span(part, size, path)
+        starts.append(start)
+        counts.append(count)
+    return Box(tuple(starts), tuple(counts))
+
+
+def _span(part: Any, size: int, path: str) -> tuple[int, int]:
+    if isinstance(part, slice):
+        start, stop, step = part.indices(size)
+        if step != 1:
+            raise InvalidTreeError("a selection with steps other than 1 cannot be streamed", dataset=path)
+        return start, max(0, stop - start)
+    try:
+        index = operator.index(part)
+    except TypeError:
+        raise InvalidTypeError(f"{part!r} selects nothing: give integers or slices", dataset=path) from None
+    if not -size <= index < size:
+        raise InvalidTreeError(f"index {index} is outside the axis of {size}", dataset=path)
+    return index % size, 1

@@ -1,0 +1,109 @@
+"""Making and opening the dataset of a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from safeh5.errors import InvalidTreeError, InvalidTypeError
+from safeh5.microdata import FileNamespace, MicroDataset
+from safeh5.operations.model import CreateGroup
+from safeh5.options import KIB
+from safeh5.session.stream import Stream
+
+if TYPE_CHECKING:
+    from safeh5.session.session import Session
+
+_CHUNK_BYTES = 64 * KIB
+
+
+def absolute(path: str) -> str:
+    """`path` from the root, without empty parts.
+
+    Raises
+    ------
+    InvalidTreeError
+        If it names nothing, or has a part ``.`` or ``..``, which HDF5 does not resolve.
+    """
+    parts = [part for part in path.split("/") if part]
+    if not parts or any(part in (".", "..") for part in parts):
+        raise InvalidTreeError(f"{path!r} is not the path of a dataset", dataset=path)
+    return "/" + "/".join(parts)
+
+
+def make_groups(session: Session, path: str) -> None:
+    """Make the groups on the way to `path`, and `path` itself, that are not there."""
+    namespace = FileNamespace(session.file)
+    place = ""
+    for part in [part for part in path.split("/") if part]:
+        place += "/" + part
+        if namespace.kind(place) is None:
+            session.record(CreateGroup(path=place))
+
+
+def new_dataset(
+    path: str,
+    shape: tuple[int, ...] | None,
+    dtype: npt.DTypeLike | None,
+    chunks: tuple[int, ...] | bool | None,
+    compression: Any,
+    attrs: Mapping[str, Any] | None,
+    options: Mapping[str, Any],
+) -> MicroDataset:
+    """The node of a dataset without items yet.
+
+    Raises
+    ------
+    InvalidTreeError
+        If shape or type are not given.
+    """
+    if shape is None or dtype is None:
+        raise InvalidTreeError("there is no such dataset yet: give shape and dtype of an item", dataset=path)
+    parent, _, name = path.rpartition("/")
+    return MicroDataset(
+        name,
+        None,
+        dtype,
+        compression,
+        chunks if chunks not in (None, True) else default_chunks(shape, np.dtype(dtype)),
+        parent or "/",
+        True,
+        (None, *shape),
+        attrs,
+        shape=(0, *shape),
+        **options,
+    )
+
+
+def default_chunks(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:
+    """One item to a chunk, or as many small ones as fill 64 KiB.
+
+    An item that is a chunk is written once and never read again to be changed.
+    """
+    item = max(1, dtype.itemsize * int(np.prod(shape, dtype=np.int64)))
+    return (max(1, _CHUNK_BYTES // item), *(max(1, n) for n in shape))
+
+
+def open_stream(session: Session, path: str, shape: tuple[int, ...] | None, dtype: npt.DTypeLike | None) -> Stream:
+    """The stream on an existing dataset, once it is known to take such items.
+
+    Raises
+    ------
+    InvalidTreeError, InvalidTypeError
+        If it does not.
+    """
+    namespace = FileNamespace(session.file)
+    if namespace.kind(path) != "dataset":
+        raise InvalidTreeError("what stands there is no dataset", dataset=path)
+    dataset = namespace.dataset(path)
+    if not dataset.shape:
+        raise InvalidTreeError("a scalar dataset cannot be streamed to", dataset=path)
+    stream = Stream(session, path, dataset)
+    if shape is not None and tuple(shape) != stream.shape:
+        raise InvalidTreeError(f"its items have shape {stream.shape}, not {tuple(shape)}", dataset=path)
+    if dtype is not None and np.dtype(dtype) != stream.dtype:
+        raise InvalidTypeError(f"its elements are {stream.dtype}, not {np.dtype(dtype)}", dataset=path)
+    return stream
