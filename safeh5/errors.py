@@ -109,6 +109,10 @@ class SessionLockedError(WaitError):
         self.holder = holder
 
 
+class BacklogFull(WaitError):
+    """More waits to be applied than was allowed; nothing was written by this call."""
+
+
 # --- free space ---------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import h5py
 from h5py import h5f
@@ -27,8 +28,11 @@ from safeh5.errors import ApplyError, DiskFullError, NotHDF5Error, SafeH5Error
 from safeh5.events import Progress, silent
 from safeh5.journal.failures import NO_SPACE
 from safeh5.operations.control import FileCreation
-from safeh5.storage import Storage
+from safeh5.storage import Storage, TargetLock
 from safeh5.storage.pager import Pager, forget_redo, read_redo
+
+
+FENCE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +72,9 @@ class Staging:
         LSN up to which the journal is in the file's last checkpoint; 0 for none.
     """
 
-    def __init__(self, place: Place, below: Pager, file: h5py.File, applied: int) -> None:
+    def __init__(self, place: Place, fence: TargetLock, below: Pager, file: h5py.File, applied: int) -> None:
         self._place = place
+        self._fence = fence
         self._below = below
         self.file = file
         self.path = place.path
@@ -80,10 +85,10 @@ class Staging:
     @classmethod
     def create(cls, place: Place, creation: FileCreation) -> Staging:
         """An empty staging file, in the place of any left from before."""
-        with _telling(place.path):
+        with _fenced(place) as fence:
             _begin_anew(place)
             below = Pager.create(place.storage, place.path, place.shown)
-        return cls._open(place, below, "w", creation)
+            return cls._open(place, fence, below, "w", creation)
 
     @classmethod
     def copy_of(cls, place: Place, source: str, progress: Progress = silent) -> Staging:
@@ -96,25 +101,28 @@ class Staging:
         DiskFullError
             If there is no room for the copy.
         """
-        with _telling(place.path):
+        with _fenced(place) as fence:
             _begin_anew(place)
             place.storage.copy_file(source, place.path, progress)
             below = Pager.open(place.storage, place.path, place.shown)
-        return cls._open(place, below, "r+", FileCreation())
+            return cls._open(place, fence, below, "r+", FileCreation())
 
     @classmethod
     def last_checkpoint(cls, place: Place) -> Staging | None:
         """The staging file as it was at its last checkpoint; None when it has none."""
-        with _telling(place.path):
+        if not place.storage.exists(place.path):
+            return None
+        with _fenced(place) as fence:
             redo = read_redo(place.storage, place.path, place.session)
             if redo is None:
+                fence.release(remove=True)
                 return None
             below = Pager.restore(place.storage, place.path, redo, place.shown)
-        return cls._open(place, below, "r+", FileCreation(), redo.applied)
+            return cls._open(place, fence, below, "r+", FileCreation(), redo.applied)
 
     @classmethod
     def _open(
-        cls, place: Place, below: Pager, mode: str, creation: FileCreation, applied: int = 0
+        cls, place: Place, fence: TargetLock, below: Pager, mode: str, creation: FileCreation, applied: int = 0
     ) -> Staging:
         try:
             file = h5py.File(
@@ -133,7 +141,7 @@ class Staging:
             if latched is not None:
                 raise _latched(latched, below.path) from latched
             raise NotHDF5Error(f"HDF5 does not open the file: {error}", path=below.path) from error
-        return cls(place, below, file, applied)
+        return cls(place, fence, below, file, applied)
 
     @property
     def file_id(self) -> h5f.FileID:
@@ -169,7 +177,7 @@ class Staging:
             self.check()
             self._checkpoint_below(applied)
         finally:
-            self._below.close()
+            self._let_go()
 
     def _checkpoint_below(self, applied: int) -> None:
         with _telling(self.path):
@@ -186,7 +194,13 @@ class Staging:
             # libhdf5 is told that its last writes went well; whatever it says
             # about a file that is being dropped does not matter.
             self._close_hdf5()
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._below.close()
+        with contextlib.suppress(OSError):
+            # Released in any case; what may fail is removing the file.
+            self._fence.release(remove=True)
 
     def _close_hdf5(self) -> None:
         self.applier.release()
@@ -209,6 +223,23 @@ def _begin_anew(place: Place) -> None:
     forget_redo(place.storage, place.path)
     if place.storage.exists(place.path):
         place.storage.unlink(place.path)
+
+
+@contextlib.contextmanager
+def _fenced(place: Place) -> Iterator[TargetLock]:
+    """The lock of the staging file, kept by the `Staging` that is made inside.
+
+    An applier whose session was killed may live on for a moment, in the middle
+    of a call of libhdf5. Nobody else opens its file before it is gone.
+    """
+    fence = TargetLock(place.path + ".lock")
+    with _telling(place.path):
+        fence.acquire(FENCE_SECONDS)
+        try:
+            yield fence
+        except BaseException:
+            fence.release(remove=True)
+            raise
 
 
 @contextlib.contextmanager

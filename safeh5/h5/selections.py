@@ -84,7 +84,7 @@ def file_selection(space: h5s.SpaceID, shape: Index | None) -> tuple[Selection |
     None stands for the whole dataset.
     """
     count = space.get_select_npoints()
-    if not shape:
+    if not shape or count == 0:
         return None, count
     kind = space.get_select_type()
     if kind == h5s.SEL_ALL:
@@ -100,7 +100,7 @@ def file_selection(space: h5s.SpaceID, shape: Index | None) -> tuple[Selection |
 def _settled(space: h5s.SpaceID) -> h5s.SpaceID:
     """`space` with its offset made part of the selection."""
     if space.get_select_type() == h5s.SEL_POINTS:
-        points = space.get_select_elem_pointlist()
+        points = space.get_select_elem_pointlist().astype(np.int64)
         shift = _shift(space, points.min(axis=0))
         if any(shift):
             space = space.copy()
@@ -113,7 +113,7 @@ def _settled(space: h5s.SpaceID) -> h5s.SpaceID:
         space.offset_simple(None)
         space.select_hyperslab(slab.start, slab.count, slab.stride, slab.block)
         return space
-    blocks = space.get_select_hyper_blocklist()
+    blocks = space.get_select_hyper_blocklist().astype(np.int64)
     shift = _shift(space, blocks[:, 0].min(axis=0))
     if not any(shift):
         return space
@@ -121,7 +121,8 @@ def _settled(space: h5s.SpaceID) -> h5s.SpaceID:
     space.offset_simple(None)
     space.select_none()
     for first, last in blocks + shift:
-        space.select_hyperslab(tuple(first), (1,) * len(first), None, tuple(last - first + 1), h5s.SELECT_OR)
+        size = tuple(int(n) for n in last - first + 1)
+        space.select_hyperslab(tuple(int(n) for n in first), (1,) * len(size), None, size, h5s.SELECT_OR)
     return space
 
 
@@ -156,7 +157,7 @@ def gather(elements: npt.NDArray[Any], space: h5s.SpaceID) -> npt.NDArray[Any]:
         return elements[:0]
     grid = elements[:total].reshape(shape + elements.shape[1:])
     if kind == h5s.SEL_POINTS:
-        points = space.get_select_elem_pointlist()
+        points = space.get_select_elem_pointlist().astype(np.int64)
         chosen = grid[tuple((points + _shift(space, points.min(axis=0))).T)]
     else:
         chosen = _gather_slab(grid, space, shape)
@@ -167,7 +168,7 @@ def _gather_slab(grid: npt.NDArray[Any], space: h5s.SpaceID, shape: Index) -> np
     slab = slab_of(space)
     if slab is None:
         mask = np.zeros(shape, dtype=bool)
-        blocks = space.get_select_hyper_blocklist()
+        blocks = space.get_select_hyper_blocklist().astype(np.int64)
         for first, last in blocks + _shift(space, blocks[:, 0].min(axis=0)):
             mask[tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))] = True
         return grid[mask]

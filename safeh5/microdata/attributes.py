@@ -6,7 +6,7 @@ structure and data.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,8 @@ class Decorations:
 
     Parameters
     ----------
+    steps : sequence of Step
+        All nodes with their places.
     facts : mapping of MicroData to DatasetFacts
         What each dataset will be.
     resolver, identities, namespace, scratch
@@ -39,6 +41,7 @@ class Decorations:
 
     def __init__(
         self,
+        steps: Sequence[Step],
         facts: Mapping[MicroData, DatasetFacts],
         resolver: Resolver,
         identities: Mapping[Identity, str],
@@ -50,6 +53,7 @@ class Decorations:
         self._identities = identities
         self._namespace = namespace
         self._scratch = scratch
+        self._datasets = {step.path: step.node for step in steps if isinstance(step.node, MicroDataset)}
 
     # --- attributes -----------------------------------------------------------------
 
@@ -139,9 +143,10 @@ class Decorations:
 
     def _scale(self, scale: Any, node: MicroDataset, path: str) -> str:
         target = self._resolver.target(scale, path)
-        if isinstance(scale, MicroData) and not isinstance(scale, MicroDataset):
-            raise InvalidTreeError(f"{path} has {scale!r} for a scale, which is no dataset", dataset=path)
-        if scale is node or target == path or (isinstance(scale, MicroDataset) and scale.scales):
+        other = self._datasets.get(target)
+        if other is None and self._namespace.kind(target) != "dataset":
+            raise InvalidTreeError(f"{path} has {target} for a scale, which is no dataset", dataset=path)
+        if other is node or (other is not None and other.scales):
             raise InvalidTreeError(f"{path} cannot have {target} for a scale", dataset=path)
         return target
 

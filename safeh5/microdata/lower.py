@@ -157,7 +157,9 @@ class WritePlan:
     def _decorated(
         self, identities: Mapping[Identity, str], scratch: Scratch
     ) -> list[tuple[Operation, Buffer]]:
-        decorations = Decorations(self._facts, self._resolver, identities, self._namespace, scratch)
+        decorations = Decorations(
+            self.steps, self._facts, self._resolver, identities, self._namespace, scratch
+        )
         out: list[tuple[Operation, Buffer]] = []
         for step in self.steps:
             out += decorations.attributes(step)

@@ -153,7 +153,8 @@ def pack(values: npt.NDArray[Any], encoded_type: bytes, describe: Describe) -> b
 
 def _pack(flat: npt.NDArray[Any], tid: h5t.TypeID, describe: Describe) -> Any:
     if _plain(tid):
-        return np.ascontiguousarray(flat, dtype=tid.dtype).tobytes()
+        # The elements of an array type stand in `flat` one by one.
+        return np.ascontiguousarray(flat, dtype=tid.dtype.base).tobytes()
     kind = tid.get_class()
     if kind == h5t.STRING:
         return [_as_bytes(value) for value in flat]

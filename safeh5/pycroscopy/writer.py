@@ -53,11 +53,12 @@ class ioHDF5:
     ) -> None:
         if isinstance(file_handle, h5py.File):
             self.session, self._file = _session_of(file_handle), file_handle
+            self.path: str = file_handle.filename
         else:
             options.setdefault("durability", Durability.INTERVAL)
             self.session = open_session(file_handle, mode, **options)
             self._file = journaled_file(self.session)
-        self.path = os.fspath(self.session.target)
+            self.path = os.fspath(file_handle)
 
     @property
     def file(self) -> h5py.File:

@@ -15,15 +15,13 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from safeh5._typing import Buffer
 from safeh5.events import Progress, silent
 from safeh5.storage import platform
 from safeh5.storage.copying import CopyMethod, copy_bytes, copy_metadata
 from safeh5.storage.handles import AppendFile, MappedFile, RandomFile
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 StrPath = str | os.PathLike[str]
 

@@ -11,12 +11,10 @@ import mmap
 import os
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+from safeh5._typing import Buffer
 from safeh5.storage import platform
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 
 class OpenFile:

@@ -50,7 +50,10 @@ class Uninterrupted:
                 self._hold()
             except BaseException:
                 # A signal came between two of the replacements; the block is not entered.
-                self._let_go()
+                try:
+                    self._let_go()
+                finally:
+                    self._let_go()  # once more: a second signal may have stopped the first call
                 raise
         self._collected = gc.isenabled()
         gc.disable()

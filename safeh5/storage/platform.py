@@ -12,15 +12,14 @@ import os
 import sys
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
+from safeh5._typing import Buffer
+
 if sys.platform != "win32":
     import fcntl
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 BINARY: Final[int] = getattr(os, "O_BINARY", 0)
 """The open flag that keeps Windows from translating line ends; 0 elsewhere."""

@@ -17,7 +17,7 @@ from safeh5.verify.isolate import verify_in_child
 from safeh5.verify.report import ProblemKind, VerifyReport
 from safeh5.verify.walk import Walk
 
-STALL_SECONDS = 300.0
+STALL_SECONDS = 120.0
 
 
 def verify(

@@ -160,6 +160,16 @@ def come_and_go(target: str, storage: Storage, ack: Ack) -> None:
             ack(f"b{number}")
 
 
+def resume_and_go_on(target: str, storage: Storage, ack: Ack) -> None:
+    """Go on with whatever session there is, for ever."""
+    session = safeh5.open(target, storage=storage, resume=True, segment_bytes=4000)
+    for number in range(sum(name != "old" for name in session.file), 100_000):
+        write_batch(session, number)
+        ack(f"b{number}")
+        if number % 5 == 4:
+            session.checkpoint()
+
+
 def recover(target: str, storage: Storage, ack: Ack, **options: Any) -> None:
     """Recovery itself."""
     report = safeh5.recover(target, storage=storage, **options)
@@ -196,7 +206,7 @@ WORKLOADS: dict[str, Callable[[str, Storage, Ack], None]] = {
     function.__name__: function
     for function in (
         commit, overwrite, suspend_and_resume, roll_back, roll_back_and_keep, die_working, acquire,
-        come_and_go, replay, recover_by_roll_back, purge, salvage, open_with_replay,
+        come_and_go, resume_and_go_on, replay, recover_by_roll_back, purge, salvage, open_with_replay,
     )
 }  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from safeh5.testing.faults import Fault, FaultyStorage, disk_full
         bytearray(b"abc"),
         memoryview(b"abcdef")[::1],
         np.arange(6, dtype=">u2").reshape(2, 3),
-        memoryview(np.arange(6, dtype=">f4").reshape(3, 2)),
+        np.arange(6, dtype=">f4").reshape(3, 2).data,
         np.zeros(3, [("a", "<i4"), ("b", "S3")]),
         np.array(["2031-05-06"], "M8[D]"),
         np.array(3.5),
@@ -30,7 +31,7 @@ from safeh5.testing.faults import Fault, FaultyStorage, disk_full
     ],
     ids=lambda buffer: type(buffer).__name__,
 )
-def test_any_contiguous_buffer_is_written_as_its_bytes(tmp_path: Path, buffer: object) -> None:
+def test_any_contiguous_buffer_is_written_as_its_bytes(tmp_path: Path, buffer: Any) -> None:
     expected = bytes(buffer) if isinstance(buffer, bytes | bytearray) else np.asarray(buffer).tobytes()
     with Storage().create(tmp_path / "f") as file:
         file.write([b"<", buffer, b">"])
@@ -39,7 +40,7 @@ def test_any_contiguous_buffer_is_written_as_its_bytes(tmp_path: Path, buffer: o
 
 
 @pytest.mark.parametrize("empty", [b"", np.zeros((0, 3)), memoryview(b""), np.zeros((2, 0), ">i8")])
-def test_an_empty_buffer_writes_nothing(tmp_path: Path, empty: object) -> None:
+def test_an_empty_buffer_writes_nothing(tmp_path: Path, empty: Any) -> None:
     with Storage().create(tmp_path / "f") as file:
         file.write([empty, empty])
         assert file.size == 0
@@ -47,19 +48,19 @@ def test_an_empty_buffer_writes_nothing(tmp_path: Path, empty: object) -> None:
 
 def test_a_buffer_with_gaps_is_refused_not_copied() -> None:
     with pytest.raises(ValueError, match="contiguous"):
-        byte_view(np.zeros((4, 4))[:, 1])
+        byte_view(np.zeros((4, 4))[:, 1].data)
 
 
 def test_bytes_are_viewed_in_place() -> None:
     array = np.zeros(8, ">f8")
-    byte_view(array)[0] = 0x3F
+    byte_view(array.data)[0] = 0x3F
     assert array[0] != 0
 
 
 def test_short_writes_are_continued_to_the_end(tmp_path: Path) -> None:
     storage = FaultyStorage(Fault("append", times=None, error=None, short=3))
     with storage.create(tmp_path / "f") as file:
-        file.write([b"hello", b", ", np.arange(3, dtype="u1"), b"world"])
+        file.write([b"hello", b", ", np.arange(3, dtype="u1").data, b"world"])
     assert (tmp_path / "f").read_bytes() == b"hello, \0\1\2world"
     assert len(storage.calls) > 4
 

@@ -129,7 +129,7 @@ def test_under_a_storm_of_signals_no_handler_is_lost_and_no_block_is_entered() -
 
     signal.signal(signal.SIGALRM, storm)
     end = time.monotonic() + 0.7
-    signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.00013)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.00073)
     try:
         while time.monotonic() < end:
             try:
@@ -146,3 +146,7 @@ def test_under_a_storm_of_signals_no_handler_is_lost_and_no_block_is_entered() -
         signal.setitimer(signal.ITIMER_REAL, 0)
     assert alarms
     assert not entered
+    assert not inside
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGALRM, _raise)
+    test_a_handler_that_raises_runs_after_the_block()

@@ -355,3 +355,17 @@ def test_a_zeroed_header_is_named(good: Path) -> None:
     data[address : address + 16] = bytes(16)
     good.write_bytes(data)
     assert ("/scalar", ProblemKind.OBJECT) in kinds(verify(good))
+
+
+def test_an_attribute_that_claims_more_than_the_file_is_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w", libver="earliest") as file:
+        file.attrs["x"] = np.array([111, 222, 333], "<i8")
+    data = bytearray(path.read_bytes())
+    value = data.index(np.array([111, 222, 333], "<i8").tobytes())
+    three, many = (3).to_bytes(8, "little"), (1 << 37).to_bytes(8, "little")
+    extent = data.index(three * 2, value - 32)  # dimension and largest dimension
+    data[extent : extent + 16] = many * 2
+    path.write_bytes(data)
+    report = verify(path, isolated=True)
+    assert kinds(report) == [("/", ProblemKind.ATTRIBUTE)]

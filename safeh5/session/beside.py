@@ -1,0 +1,300 @@
+"""The applier in a process of its own, as the session sees it.
+
+States of the child
+-------------------
+::
+
+    RUNNING --dies--> (restart from the last checkpoint) RUNNING
+    RUNNING --dies, or refuses a record, for the third time at one place--> STUCK
+    RUNNING --no room on the disk--> WAITING --some seconds--> RUNNING
+    RUNNING --finish--> (staging file whole and closed) GONE
+
+STUCK and WAITING do not stop the acquisition: the journal goes on. They stop
+what needs the file: `checkpoint`, `finish`, `file`.
+
+Invariants
+----------
+1. The child is told only of LSNs that are durable, so the staging file is
+   never ahead of the journal.
+2. Whatever happens to the child costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from typing import IO, Final
+
+from safeh5.errors import ApplyError, BacklogFull, DiskFullError, recover_command
+from safeh5.events import logger
+from safeh5.operations.control import SessionRecord
+from safeh5.options import CheckpointOptions
+from safeh5.recovery import orders
+from safeh5.storage import Names
+
+_TRIES: Final = 3
+_ROOM_SECONDS: Final = 2.0
+_SAMPLE_BYTES: Final = 1 << 20
+
+
+class Beside:
+    """Runs the child, and starts it again when it dies.
+
+    Parameters
+    ----------
+    names : Names
+        Where the session lies.
+    session_id, session : bytes, SessionRecord
+        Whose journal is followed.
+    checkpoints : CheckpointOptions
+        When the child checkpoints by itself.
+    """
+
+    def __init__(
+        self, names: Names, session_id: bytes, session: SessionRecord, checkpoints: CheckpointOptions
+    ) -> None:
+        self._names = names
+        self._begin = orders.Begin(
+            os.fsencode(names.target), os.fsencode(names.sidecar), session_id, session, checkpoints)
+        self._news = threading.Condition()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._durable = self._told = self._looked_at = 0
+        self._order: orders.Order | None = None
+        self._refused: orders.Refused | None = None
+        self._deaths = 0
+        self._died_at = -1
+        self._ending = False
+        self._lag = _Lag()
+        self.applied = 0
+        self.checkpointed = 0
+        self.finished = False
+
+    # --- what the session says ------------------------------------------------------
+
+    def wrote(self, lsn: int, size: int) -> None:
+        """The journal has grown to `lsn`, by `size` payload bytes."""
+        self._lag.wrote(lsn, size)
+
+    def durable(self, lsn: int) -> None:
+        """Everything up to `lsn` is on disk: apply it."""
+        with self._news:
+            if lsn > self._durable and not self._ending:
+                self._durable = lsn
+                self._ensure_running()
+                self._tell_durable()
+
+    @property
+    def lag_bytes(self) -> int:
+        """Payload bytes that are in the journal and not yet in the staging file."""
+        return self._lag.bytes
+
+    @property
+    def lag_seconds(self) -> float:
+        """How long the oldest of them has been waiting."""
+        return self._lag.seconds
+
+    def wait_for_room(self, limit: int, *, block: bool) -> None:
+        """Return when no more than `limit` payload bytes wait to be applied.
+
+        Raises
+        ------
+        BacklogFull
+            If `block` is False and more wait, or the applier is stuck.
+        """
+        with self._news:
+            while self._lag.bytes > limit:
+                if not block or self._stuck():
+                    raise BacklogFull(
+                        f"{self._lag.bytes} bytes wait in the journal to be applied, more than the {limit} allowed",
+                        path=self._names.target,
+                        safe="Nothing was written by this call; what was acknowledged is in the journal",
+                    )
+                self._news.wait(0.1)
+
+    def checkpoint(self, lsn: int) -> None:
+        """Have everything up to `lsn`, which is durable, in a checkpoint; none follows until `durable`."""
+        self._do(orders.Checkpoint(lsn), lambda: self.checkpointed >= lsn)
+
+    def finish(self, lsn: int) -> None:
+        """Have everything up to `lsn` in the staging file, which is then whole and closed."""
+        self._do(orders.Finish(lsn), lambda: self.finished)
+
+    def drop(self) -> None:
+        """End the child now; the staging file is then its last checkpoint."""
+        with self._news:
+            self._ending = True
+            process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def resume(self) -> None:
+        """Take orders again after `drop` or `finish`."""
+        with self._news:
+            self._ending, self.finished = False, False
+
+    # --- how it is done ---------------------------------------------------------------
+
+    def _do(self, order: orders.Checkpoint | orders.Finish, done: object) -> None:
+        assert callable(done)
+        with self._news:
+            self._durable = max(self._durable, order.lsn)
+            self._order, self._refused, self._deaths = order, None, 0
+            self._ensure_running()
+            self._send(order)
+            try:
+                while not done():
+                    if self._stuck() or (self._refused is not None and self._refused.full):
+                        raise self._why_stuck()
+                    self._news.wait(1.0)
+            finally:
+                self._order = None
+
+    def _tell_durable(self) -> None:
+        """Tell the child how far it may go, unless it still works on what it was told.
+
+        So there is never more than one such order in the pipe, and writing to
+        it does not block even if the child hangs.
+        """
+        if self._durable > self._told and self._told <= self._looked_at:
+            self._told = self._durable
+            self._send(orders.Durable(self._durable))
+
+    def _stuck(self) -> bool:
+        return self._deaths >= _TRIES
+
+    def _why_stuck(self) -> Exception:
+        safe = "The target is untouched and everything acknowledged is in the journal"
+        refused = self._refused
+        if refused is not None and refused.full:
+            return DiskFullError(refused.message, path=self._names.target, safe=safe)
+        if refused is not None:
+            return ApplyError(refused.message, lsn=refused.lsn, dataset=refused.dataset, safe=safe)
+        return ApplyError(
+            f"the applier died {self._deaths} times in a row after LSN {self.applied}",
+            path=self._names.target,
+            lsn=self.applied + 1,
+            safe=safe,
+            hint="Look at that record with: safeh5 inspect; then: " + recover_command(self._names.target),
+        )
+
+    def _ensure_running(self) -> None:
+        """Start the child unless it runs or is stuck; the caller holds `_news`."""
+        if self._process is not None or self._ending or self._stuck():
+            return
+        command = [sys.executable, "-m", "safeh5.recovery.child"]
+        # A process group of its own: Ctrl-C is for the acquisition, which then
+        # decides what becomes of the child.
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
+        )
+        self._send(self._begin)
+        self._told = self._looked_at = 0
+        self._tell_durable()
+        if self._order is not None:
+            self._send(self._order)
+        threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
+
+    def _send(self, order: orders.Order) -> None:
+        if self._process is None:
+            return
+        pipe: IO[bytes] | None = self._process.stdin
+        assert pipe is not None
+        try:
+            pipe.write(orders.encode(order))
+            pipe.flush()
+        except (BrokenPipeError, ValueError):
+            # It has died; `_listen` sees that too and starts another, which is told anew.
+            return
+
+    def _listen(self, process: subprocess.Popen[bytes]) -> None:
+        """Take the child's news until it is gone, then see to it that there is another."""
+        assert process.stdout is not None
+        for line in process.stdout:
+            with self._news:
+                self._take(orders.decode_news(line))
+                self._news.notify_all()
+        code = process.wait()
+        with self._news:
+            if self._process is process:
+                self._process = None
+                self._bury(code)
+            self._news.notify_all()
+
+    def _take(self, news: orders.News) -> None:
+        if isinstance(news, orders.Applied):
+            if news.lsn > self._died_at:
+                self._deaths = 0
+            self.applied = max(self.applied, news.lsn)
+            self._looked_at = news.upto
+            self._lag.applied(news.lsn)
+            self._tell_durable()
+        elif isinstance(news, orders.Checkpointed):
+            self.checkpointed = news.lsn
+        elif isinstance(news, orders.Finished):
+            self.finished = True
+        else:
+            self._refused = news
+
+    def _bury(self, code: int) -> None:
+        """A child is gone: start another, unless that has no sense; the caller holds `_news`."""
+        if self.finished or self._ending:
+            return
+        full = self._refused is not None and self._refused.full
+        if not full:
+            self._deaths += 1
+            self._died_at = max(self._died_at, self.applied)
+        logger.warning(
+            "the applier of %s ended (%s); the acquisition goes on", self._names.target, _how(code)
+        )
+        if self._stuck():
+            logger.error("%s", self._why_stuck())
+            return
+        wait = _ROOM_SECONDS if full else 0.05 * self._deaths
+        timer = threading.Timer(wait, self._start_again)
+        timer.daemon = True
+        timer.start()
+
+    def _start_again(self) -> None:
+        with self._news:
+            if not self._ending and not self.finished:
+                self._ensure_running()
+
+
+class _Lag:
+    """How much of the journal is not applied yet, sampled every MiB."""
+
+    def __init__(self) -> None:
+        self._written = 0
+        self._done = 0
+        self._last = 0
+        self._samples: deque[tuple[int, int, float]] = deque()
+
+    def wrote(self, lsn: int, size: int) -> None:
+        self._written += size
+        self._last = lsn
+        last = self._samples[-1][1] if self._samples else self._done
+        if self._written - last >= _SAMPLE_BYTES or not self._samples:
+            self._samples.append((lsn, self._written, time.monotonic()))
+
+    def applied(self, lsn: int) -> None:
+        while self._samples and self._samples[0][0] <= lsn:
+            self._done = self._samples.popleft()[1]
+        if lsn >= self._last:
+            self._done = self._written
+
+    @property
+    def bytes(self) -> int:
+        return self._written - self._done
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._samples[0][2] if self._samples else 0.0
+
+
+def _how(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -1,0 +1,92 @@
+"""A recorder without a session: keeps the operations, applies them, and plays them again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+
+from safeh5.applier import Applier
+from safeh5.h5 import journaled_file
+from safeh5.operations import codec
+from safeh5.operations.model import Operation
+from safeh5.testing.compare import differences
+
+Scenario = Callable[[h5py.File], None]
+
+
+class Tape:
+    """Records what is done to one HDF5 file.
+
+    Parameters
+    ----------
+    path : Path
+        Where the file is.
+    mode : str
+        How h5py opens it.
+    """
+
+    target = "/data/run.h5"
+
+    def __init__(self, path: Path, mode: str = "w", **options: object) -> None:
+        self._file = h5py.File(path, mode, **options)
+        self.applier = Applier(self._file.id)
+        self.records: list[tuple[bytes, bytes]] = []
+        self.flushes = 0
+        self.ended = False
+        self.error: BaseException | None = None
+
+    @property
+    def file_id(self) -> h5py.h5f.FileID:
+        return self._file.id
+
+    @property
+    def operations(self) -> list[Operation]:
+        return [codec.decode(meta) for meta, _ in self.records]
+
+    @property
+    def kinds(self) -> list[str]:
+        return [type(operation).__name__ for operation in self.operations]
+
+    def record(self, operation: Operation, payload: object = b"") -> int:
+        # As the journal would keep them: an operation that cannot be encoded fails here.
+        meta, raw = codec.encode(operation), bytes(memoryview(payload))  # type: ignore[arg-type]
+        self.applier.apply(codec.decode(meta), raw)
+        self.records.append((meta, raw))
+        return len(self.records)
+
+    def flush(self) -> None:
+        self.flushes += 1
+
+    def close(self) -> None:
+        self.applier.release()
+        self._file.close()
+        self.ended = True
+
+    def abandon(self, error: BaseException) -> None:
+        self.error = error
+        self.close()
+
+    def play(self, path: Path, **options: object) -> None:
+        """Apply the operations to a new file."""
+        with h5py.File(path, "w", **options) as file:
+            applier = Applier(file.id)
+            for meta, raw in self.records:
+                applier.apply(codec.decode(meta), raw)
+            applier.release()
+
+
+def three_ways(scenario: Scenario, directory: Path, **options: object) -> Tape:
+    """Do the same by plain h5py, journaled, and from the journal alone; all three must be equal."""
+    plain, live, played = (directory / f"{name}.h5" for name in ("plain", "live", "played"))
+    with h5py.File(plain, "w", **options) as file:
+        scenario(file)
+    tape = Tape(live, **options)
+    with journaled_file(tape) as file:
+        scenario(file)
+    tape.play(played, **options)
+    for made in (live, played):
+        found = "\n".join(map(str, differences(plain, made)))
+        assert not found, f"{made.name} differs from what plain h5py made:\n{found}"
+    return tape
