@@ -47,6 +47,15 @@ class VerifyLevel(StrEnum):
 
 E = TypeVar("E", bound=StrEnum)
 
+class ApplierKind(StrEnum):
+    """Where operations are applied to the staging file."""
+
+    INLINE = "inline"
+    """In the caller, before the call returns: what is written can be read at once."""
+    PROCESS = "process"
+    """In a process beside, from the journal: the caller only waits for the journal."""
+
+
 Mode = Literal["x", "w", "w-", "a", "r+"]
 MODES: tuple[str, ...] = ("x", "w", "w-", "a", "r+")
 
@@ -101,3 +110,19 @@ class CheckpointOptions:
     every_bytes: int = 256 * MIB
     every_seconds: float = 60.0
     held_bytes: int = 64 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class BacklogOptions:
+    """How far the applier may fall behind; no matter when it is inline.
+
+    Attributes
+    ----------
+    limit_bytes : int
+        Payload bytes that may wait in the journal to be applied.
+    block : bool
+        Whether a call that finds more waits, or raises `BacklogFull`.
+    """
+
+    limit_bytes: int = 1024 * MIB
+    block: bool = True

@@ -9,6 +9,7 @@ compares sets of names.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import h5py
 import numpy as np
 from h5py import h5s
 
+import safeh5
 from safeh5.operations.model import CreateDataset, CreateGroup, Operation, WriteData
 from safeh5.operations.values import encode_type
 from safeh5.session import Session
@@ -83,3 +85,45 @@ def entries(target: str | os.PathLike[str]) -> list[str]:
     """Everything in the directory of `target`, less the target itself."""
     directory, name = os.path.split(os.fspath(target))
     return sorted(entry for entry in os.listdir(directory) if entry != name)
+
+
+def dead_session(directory: Path, *numbers: int, old: bool = False, **options: object) -> Path:
+    """A target in the new `directory` whose session wrote batches `numbers` and was killed then.
+
+    Returns the target. Its sidecar is that of a live session, copied.
+    """
+    living = directory.with_name(directory.name + "-living")
+    living.mkdir(parents=True)
+    target = living / "run.h5"
+    if old:
+        make_old(target)
+    session = safeh5.open(target, **options)  # type: ignore[arg-type]
+    for number in numbers:
+        write_batch(session, number)
+    shutil.copytree(living, directory, ignore=shutil.ignore_patterns("*.lock"))
+    session.rollback()
+    shutil.rmtree(living)
+    return directory / "run.h5"
+
+
+def sidecar(target: Path) -> Path:
+    return target.with_name(target.name + ".safeh5")
+
+
+def segments(target: Path) -> list[Path]:
+    """The journal's segment files, in order."""
+    return sorted(sidecar(target).glob("journal-*.log"))
+
+
+def copied(target: Path, directory: Path) -> Path:
+    """The directory of `target` again, as the new `directory`; returns the target there."""
+    if directory.exists():
+        shutil.rmtree(directory)
+    shutil.copytree(target.parent, directory, symlinks=True)
+    return directory / target.name
+
+
+def snapshot(directory: Path) -> dict[str, bytes]:
+    """Every file below a directory, by relative path."""
+    files = (path for path in sorted(directory.rglob("*")) if path.is_file())
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}

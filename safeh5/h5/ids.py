@@ -58,7 +58,7 @@ class DatasetID(Journaled, h5d.DatasetID):  # type: ignore[misc]
             if path is None:
                 super().write(mspace, fspace, arr_obj, mtype, dxpl=dxpl)
             else:
-                writing.write(self, path, super().write, (mspace, fspace, arr_obj, mtype))
+                writing.write(self, path, mspace, fspace, arr_obj, mtype)
 
     def set_extent(self, shape: tuple[int, ...]) -> None:
         """As `h5py.h5d.DatasetID.set_extent`, journaled."""
@@ -122,7 +122,7 @@ class AttrID(Journaled, h5a.AttrID):  # type: ignore[misc]
             if path is None:
                 super().write(arr, mtype)
             else:
-                writing.write_attribute(self, path, super().write, arr, mtype)
+                writing.write_attribute(self, path, arr, mtype)
 
     def _owner_path(self) -> str | None:
         if self.owner is not None:
@@ -144,7 +144,7 @@ class Links(h5l.LinkProxy):  # type: ignore[misc]
     ) -> None:
         """As `h5py.h5l.LinkProxy.create_hard`, journaled."""
         with phil:
-            links.create_hard(self._group, new_name, cur_loc, cur_name, super().create_hard)
+            links.create_hard(self._group, new_name, cur_loc, cur_name, lcpl, super().create_hard)
 
     def create_soft(self, new_name: bytes, target: bytes, lcpl: Any = None, lapl: Any = None) -> None:
         """As `h5py.h5l.LinkProxy.create_soft`, journaled."""

@@ -31,13 +31,17 @@ def makes_groups(lcpl: Any) -> bool:
     return lcpl is not None and bool(lcpl.get_create_intermediate_group())
 
 
-def create_hard(group: Any, new_name: bytes, source: Any, source_name: bytes, native_create: Native) -> None:
+def create_hard(
+    group: Any, new_name: bytes, source: Any, source_name: bytes, lcpl: Any, native_create: Native
+) -> None:
     """Record a hard link to something that has a name."""
     door: Door = group.door
-    place = free_place(group, new_name, None, door)
+    place = free_place(group, new_name, lcpl, door)
+    if place is None or not door.holds(source):
+        refused(native_create, new_name, source, source_name, lcpl)
     target = object_path(source, source_name, door)
-    if place is None or target is None:
-        refused(native_create, new_name, source, source_name)
+    if target is None:
+        door.refuse("a second name for an object that is not in the file", place.path)
     door.record(model.CreateHardLink(path=place.path, target=target))
 
 

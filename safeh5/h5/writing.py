@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from h5py import h5d, h5s
+from h5py import h5d, h5s, h5t
 
 from safeh5._typing import Buffer
 from safeh5.h5.door import refused
-from safeh5.h5.memory import read_memory
+from safeh5.h5.memory import Memory, read_memory
 from safeh5.h5.paths import path_of, text
 from safeh5.h5.selections import file_selection, gather, is_everything
 from safeh5.operations import model
@@ -19,38 +19,48 @@ Native = Callable[..., None]
 """h5py's own method, for objects without a path and for its errors."""
 
 
-def write(dataset: Any, path: str, native_write: Native, given: tuple[Any, Any, Any, Any]) -> None:
+def write(dataset: Any, path: str, mspace: Any, fspace: Any, array: Any, memory_type: Any) -> None:
     """Record one call of `DatasetID.write`.
 
     Parameters
     ----------
     dataset : DatasetID
-        The dataset, which has the path `path`.
-    native_write : callable
-        h5py's method.
-    given : tuple
-        Memory space, file space, array and memory type, as h5py takes them.
+        The dataset.
+    path : str
+        Its path.
+    mspace, fspace, array, memory_type
+        As h5py takes them.
+
+    Raises
+    ------
+    TypeError, ValueError, OSError
+        As h5py, where HDF5 would refuse the write; and where it would not but
+        should, since it reads and writes past the end.
     """
-    mspace, fspace, array, memory_type = given
-    if not array.flags.c_contiguous:
-        refused(native_write, *given)
     _refuse_elsewhere(dataset, path)
-    memory = read_memory(array, memory_type, dataset.get_type())
-    if memory is None:
-        refused(native_write, *given)
-    fspace, mspace = _spaces(dataset, mspace, fspace)
+    memory = _memory(array, memory_type, dataset.get_type())
     shape = dataset.shape
+    fspace, mspace = _spaces(dataset, mspace, fspace)
     if shape is None or not _fits(fspace, shape):
-        refused(native_write, *given)
+        raise OSError(f"Can't write data (the selection is not within the extent {shape} of {path})")
     chosen = gather(memory.elements, mspace)
     selection, count = file_selection(fspace, shape)
     if len(chosen) != count:
-        refused(native_write, *given)
+        raise OSError(f"Can't write data ({len(chosen)} elements are selected in memory, {count} in {path})")
     if count == 0:
         return
     encoded, payload = memory.payload(chosen, dataset.door)
     operation = model.WriteData(path=path, type=encoded, selection=selection, packed=memory.packed)
     dataset.door.record(operation, payload)
+
+
+def _memory(array: Any, memory_type: Any, stored: h5t.TypeID) -> Memory:
+    if not array.flags.c_contiguous:
+        raise TypeError("Array must be C-contiguous")
+    memory = read_memory(array, memory_type, stored)
+    if memory is None:
+        raise OSError(f"Can't write data (HDF5 has no conversion from {array.dtype} to the stored type)")
+    return memory
 
 
 def _spaces(dataset: Any, mspace: Any, fspace: Any) -> tuple[Any, Any]:
@@ -98,25 +108,23 @@ def _sources_elsewhere(dataset: Any) -> bool:
 def resize(dataset: Any, shape: tuple[int, ...], native_set_extent: Native) -> None:
     """Record one call of `DatasetID.set_extent`."""
     path = path_of(dataset, dataset.door)
-    if path is None:
+    if path is None or shape == dataset.shape:
         native_set_extent(shape)
         return
-    space = dataset.get_space()
-    limits = space.get_simple_extent_dims(True)
-    if not _can_be(dataset, shape, limits):
+    if not _can_be(dataset, shape):
         refused(native_set_extent, shape)
     dataset.door.record(model.Resize(path=path, shape=tuple(int(n) for n in shape)))
 
 
-def _can_be(dataset: Any, shape: tuple[int, ...], limits: tuple[int, ...] | None) -> bool:
+def _can_be(dataset: Any, shape: tuple[int, ...]) -> bool:
+    limits = dataset.get_space().get_simple_extent_dims(True)
     if not limits or len(shape) != len(limits):
         return False
-    if not all(
-        int(n) >= 0 and (limit == h5s.UNLIMITED or int(n) <= limit)
-        for n, limit in zip(shape, limits, strict=True)
-    ):
-        return False
-    return bool(dataset.get_create_plist().get_layout() in (h5d.CHUNKED, h5d.VIRTUAL))
+    for n, limit in zip(shape, limits, strict=True):
+        if int(n) < 0 or (limit != h5s.UNLIMITED and int(n) > limit):
+            return False
+    dcpl = dataset.get_create_plist()
+    return bool(dcpl.get_layout() in (h5d.CHUNKED, h5d.VIRTUAL) or dcpl.get_external_count())
 
 
 def write_chunk(dataset: Any, offsets: tuple[int, ...], data: Any, mask: int, native_write: Native) -> None:
@@ -146,14 +154,12 @@ def as_bytes(data: Any) -> Buffer:
     return view.tobytes("A")
 
 
-def write_attribute(attribute: Any, path: str, native_write: Native, array: Any, memory_type: Any) -> None:
+def write_attribute(attribute: Any, path: str, array: Any, memory_type: Any) -> None:
     """Record one call of `AttrID.write`."""
-    if not array.flags.c_contiguous:
-        refused(native_write, array, memory_type)
-    memory = read_memory(array, memory_type, attribute.get_type())
+    memory = _memory(array, memory_type, attribute.get_type())
     space = attribute.get_space()
-    if memory is None or space.get_simple_extent_type() == h5s.NULL:
-        refused(native_write, array, memory_type)
+    if space.get_simple_extent_type() == h5s.NULL:
+        raise OSError("Can't write data (the attribute has no extent)")
     count = space.get_simple_extent_npoints()
     if len(memory.elements) < count:
         raise TypeError(f"the attribute has {count} elements, the array {len(memory.elements)}")

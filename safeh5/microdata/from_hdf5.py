@@ -8,7 +8,6 @@ so a group that holds itself ends in a link.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import h5py
@@ -38,14 +37,18 @@ def read_group(group: Any, *, name: str | None = None, parent: str = "/") -> Mic
         raise InvalidTypeError(f"a {type(group).__name__} is no h5py.Group")
     top = _group(group.id, _own_name(group, name), parent)
     known: dict[Identity, MicroData] = {identity_of(group.id): top}
-    pending = [(top, group.id)]
+    pending: list[tuple[MicroDataGroup, Any, bytes]] = [
+        (top, group.id, raw) for raw in reversed(_names(group.id))
+    ]
+    # Depth first, as the tree will be written: of an object's names, the one
+    # that is written first is then the node, and all others are links to it.
     while pending:
-        node, group_id = pending.pop()
-        found = list(_children(group_id, known))
-        node.add_children([child for child, _ in found])
-        pending += [
-            (child, child_id) for child, child_id in reversed(found) if isinstance(child, MicroDataGroup)
-        ]
+        holder, group_id, raw = pending.pop()
+        child, child_id = _child(group_id, raw, known)
+        child.parent = holder.path
+        holder.children.append(child)
+        if isinstance(child, MicroDataGroup):
+            pending += [(child, child_id, inner) for inner in reversed(_names(child_id))]
     return top
 
 
@@ -68,21 +71,18 @@ def _own_name(item: Any, name: str | None) -> str:
 # --- links ------------------------------------------------------------------------
 
 
-def _children(group_id: h5g.GroupID, known: dict[Identity, MicroData]) -> Iterator[tuple[MicroData, Any]]:
-    """The nodes for the links of a group, in the group's own order, with their identifiers."""
-    for raw in _names(group_id):
-        name = os.fsdecode(raw)
-        kind = group_id.links.get_info(raw).type
-        if kind == h5l.TYPE_HARD:
-            yield _object(h5o.open(group_id, raw), name, known)
-        elif kind == h5l.TYPE_SOFT:
-            yield SoftLink(name, os.fsdecode(group_id.links.get_val(raw))), None
-        elif kind == h5l.TYPE_EXTERNAL:
-            filename, target = group_id.links.get_val(raw)
-            yield ExternalLink(name, os.fsdecode(filename), os.fsdecode(target)), None
-        else:
-            path = f"{name_of(group_id)}/{name}"
-            raise InvalidTreeError(f"{path} is a user-defined link, of class {kind}", dataset=path)
+def _child(group_id: h5g.GroupID, raw: bytes, known: dict[Identity, MicroData]) -> tuple[MicroData, Any]:
+    """The node for a link of a group; with the object's identifier if the node is that object's."""
+    name, kind = os.fsdecode(raw), group_id.links.get_info(raw).type
+    if kind == h5l.TYPE_HARD:
+        return _object(h5o.open(group_id, raw), name, known)
+    if kind == h5l.TYPE_SOFT:
+        return SoftLink(name, os.fsdecode(group_id.links.get_val(raw))), None
+    if kind == h5l.TYPE_EXTERNAL:
+        filename, target = group_id.links.get_val(raw)
+        return ExternalLink(name, os.fsdecode(filename), os.fsdecode(target)), None
+    path = f"{name_of(group_id)}/{name}"
+    raise InvalidTreeError(f"{path} is a user-defined link, of class {kind}", dataset=path)
 
 
 def _names(group_id: h5g.GroupID) -> list[bytes]:

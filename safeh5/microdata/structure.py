@@ -41,11 +41,16 @@ _TRACKED_AND_INDEXED = 3
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """An object that is made: its operation, and the path of an object that must be there first."""
+    """An object that is made: its operation, and the paths of objects to be made before.
+
+    Without `needs` HDF5 refuses the operation; `sibling` only keeps the order
+    of a group that tracks it.
+    """
 
     step: Step
     operation: Operation
-    after: str | None = None
+    needs: tuple[str, ...] = ()
+    sibling: str | None = None
 
 
 class Structure:
@@ -85,14 +90,15 @@ class Structure:
         """
         there = {step.path for step in steps if step.exists}
         planned = {step.path for step in steps} - there
-        waiting = []
+        waiting: list[Made] = []
+        last: dict[str, str] = {}
         for step in steps:
             with about(step.path, "the node"):
                 made = self._made(step)
             if step.exists:
                 self._check_kept(step, made)
             else:
-                waiting.append(made)
+                waiting.append(_in_group(made, last))
         return list(_in_order(waiting, there, planned))
 
     def _made(self, step: Step) -> Made:
@@ -109,12 +115,12 @@ class Structure:
                 layout=self._layout(facts),
                 committed_type=committed,
             )
-            return Made(step, operation, committed)
+            return Made(step, operation, (committed,) if committed else ())
         if isinstance(node, MicroDatatype):
             return Made(step, CommitDatatype(path=path, type=datatype_of(node)))
         if isinstance(node, HardLink):
             target = self._hard_target(node, path)
-            return Made(step, CreateHardLink(path=path, target=target), target)
+            return Made(step, CreateHardLink(path=path, target=target), (target,))
         return Made(step, self._link(node, path))
 
     def _layout(self, facts: DatasetFacts) -> Layout:
@@ -218,25 +224,44 @@ def _text(value: object, path: str) -> str:
     return value
 
 
+def _in_group(made: Made, last: dict[str, str]) -> Made:
+    """`made`, waiting for its group and, if that tracks the order of links, for the link before it."""
+    above = made.step.above
+    if above is None:
+        return made
+    sibling = last.get(above.path) if _tracks(above.node) else None
+    last[above.path] = made.step.path
+    return Made(made.step, made.operation, (*made.needs, above.path), sibling)
+
+
+def _tracks(node: MicroData) -> bool:
+    if node.stored is not None:
+        return bool(node.stored.link_order)
+    return isinstance(node, MicroDataGroup) and bool(node.track_order)
+
+
 def _in_order(waiting: list[Made], there: set[str], planned: set[str]) -> Iterator[Operation]:
     """The operations, what must wait for others in later rounds.
 
-    Rounds end: groups and datatypes wait for their group only, and nothing
-    that a hard link or a dataset waits for waits for one of those.
+    Rounds end: groups and datatypes need their group only, and nothing that a
+    hard link or a dataset needs is one of those. Where the order of links
+    cannot be kept as well, it yields.
     """
-    done = set(there)
+    missing, keep_order = planned - there, True
     while waiting:
         later = []
         for made in waiting:
-            needs = [made.after, made.step.above.path if made.step.above else None]
-            if any(need in planned and need not in done for need in needs):
+            if not missing.isdisjoint(made.needs) or (keep_order and made.sibling in missing):
                 later.append(made)
                 continue
             if made.step.action is Action.REPLACE:
                 yield Delete(path=made.step.path)
             yield made.operation
-            done.add(made.step.path)
+            missing.discard(made.step.path)
+            keep_order = True
         if len(later) == len(waiting):
-            first = later[0].step.path
-            raise InvalidTreeError(f"{first} waits for itself to be made", dataset=first)
+            if not keep_order:
+                first = later[0].step.path
+                raise InvalidTreeError(f"{first} waits for itself to be made", dataset=first)
+            keep_order = False
         waiting = later

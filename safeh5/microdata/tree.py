@@ -127,7 +127,7 @@ class MicroDataGroup(MicroData):
                     f"a child of {self.path} is a {type(node).__name__}, not a MicroData", dataset=self.path
                 )
         self.children.extend(nodes)
-        _tell_parents(self)
+        _tell_parents(self, nodes)
 
     def tree_lines(self) -> Iterator[str]:
         """One line for each node below this one, in pycroscopy's spelling."""
@@ -156,15 +156,14 @@ def _listed(children: Iterable[MicroData], group: MicroDataGroup) -> list[MicroD
     return list(children)
 
 
-def _tell_parents(group: MicroDataGroup) -> None:
-    """Set `parent` of everything below `group`, each node once even in a cycle."""
-    pending, seen = [group], {id(group)}
+def _tell_parents(group: MicroDataGroup, nodes: list[MicroData]) -> None:
+    """Set `parent` of `nodes` and everything below them, each node once even in a cycle."""
+    pending, seen = [(group.path, node) for node in nodes], {id(group)}
     while pending:
-        current = pending.pop()
-        for child in current.children:
-            if id(child) in seen:
-                continue
-            child.parent = current.path
-            seen.add(id(child))
-            if isinstance(child, MicroDataGroup):
-                pending.append(child)
+        parent, node = pending.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        node.parent = parent
+        if isinstance(node, MicroDataGroup):
+            pending += [(node.path, child) for child in node.children]

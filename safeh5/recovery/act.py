@@ -160,9 +160,8 @@ class _Recovery:
     def _make_ready(self, names: Names, staging: Staging) -> None:
         scan = self.evidence.scan
         assert scan is not None
-        self.built = publish.make_ready(
-            self.storage, names, staging, scan.last_lsn, self.verify, self.progress
-        )
+        staging.finish(scan.last_lsn)
+        self.built = publish.make_ready(self.storage, names, self.verify, self.progress)
 
     def commit(self) -> None:
         assert self.built is not None and self.evidence.scan is not None

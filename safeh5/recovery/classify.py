@@ -58,8 +58,11 @@ def same_content(found: Fingerprint | None, expected: Fingerprint) -> bool:
 
 def explain(evidence: Evidence, condition: Condition) -> tuple[str, str | None]:
     """The condition in a sentence, and the command to run next (or None)."""
-    target = evidence.names.target
-    where = evidence.names.sidecar if evidence.names.is_aside else target
+    if evidence.names.is_aside and condition not in (Condition.FOREIGN, Condition.UNSUPPORTED):
+        return "A session that was set aside; it can be built into another file.", recover_command(
+            evidence.names.sidecar, "--salvage" if evidence.damaged else "--replay", "--output", "FILE.h5"
+        )
+    where = evidence.names.target
     if condition is Condition.CLEAN:
         there = "The file is not part of any session" if evidence.target is not None else "There is no file"
         return f"{there}; nothing waits.", None

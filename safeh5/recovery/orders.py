@@ -96,9 +96,11 @@ def encode(message: Order | News) -> bytes:
 
 def decode_order(line: bytes) -> Order:
     """The order in a line from the session."""
-    return _orders.decode(line)
+    order: Order = _orders.decode(line)
+    return order
 
 
 def decode_news(line: bytes) -> News:
     """The news in a line from the child."""
-    return _news.decode(line)
+    news: News = _news.decode(line)
+    return news

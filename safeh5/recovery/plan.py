@@ -7,6 +7,7 @@ interrupted and the whole run again.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -150,6 +151,8 @@ def _plan_rollback(evidence: Evidence, condition: Condition, purge: bool) -> Pla
 
 
 def _plan_salvage(evidence: Evidence, condition: Condition, output: str | None) -> Plan:
+    if evidence.session is None:
+        raise _nothing_to_build_on(evidence)
     if output is not None:
         return Plan(Action.SALVAGE, condition, (Step.SALVAGE, Step.OUTPUT))
     if evidence.names.is_aside:
@@ -185,6 +188,21 @@ def _plan_replay(evidence: Evidence, action: Action, condition: Condition, outpu
     if evidence.commit is not None and same_content(evidence.staging, evidence.commit.result):
         return Plan(action, condition, (*torn, Step.PLACE, Step.RETIRE))
     return Plan(action, condition, (*torn, Step.REPLAY, Step.COMMIT, Step.PLACE, Step.RETIRE))
+
+
+def _nothing_to_build_on(evidence: Evidence) -> CorruptJournalError:
+    error = corrupt_journal(evidence)
+    return CorruptJournalError(
+        "the journal's first record, which says how the session began, is lost: nothing can be built on it",
+        path=error.path,
+        lsn=error.lsn,
+        segment=error.segment,
+        offset=error.offset,
+        cause=error.cause,
+        safe="Nothing was touched",
+        hint=f"Look into it with: {shlex.join(['safeh5', 'inspect', evidence.names.sidecar])}; set it aside with: "
+        + recover_command(evidence.names.target, "--rollback"),
+    )
 
 
 def _set_aside(evidence: Evidence, action: Action) -> InvalidOptionError:

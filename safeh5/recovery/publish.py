@@ -22,7 +22,6 @@ Invariants
 
 from __future__ import annotations
 
-from safeh5.applier import Staging
 from safeh5.errors import LockLostError, VerificationError
 from safeh5.events import Progress, logger
 from safeh5.operations.control import SessionRecord
@@ -33,34 +32,29 @@ from safeh5.storage.fingerprint import Fingerprint
 from safeh5.verify import verify
 
 
-def make_ready(
-    storage: Storage, names: Names, staging: Staging, applied: int, level: VerifyLevel, progress: Progress
-) -> Fingerprint:
-    """Close the staging file, make it durable, verify it; returns its fingerprint.
+def make_ready(storage: Storage, names: Names, level: VerifyLevel, progress: Progress) -> Fingerprint:
+    """Verify the finished staging file and give it the target's mode and owner; returns its fingerprint.
 
     Until this returns nothing has been decided: after an error the staging
-    file is closed, and is opened at its last checkpoint when next needed.
+    file is opened at its last checkpoint when next needed.
 
     Parameters
     ----------
     storage, names : Storage, Names
-        Where everything lies.
-    staging : Staging
-        Holds the journal up to LSN `applied`, all of it durable there.
+        Where everything lies; the staging file is closed, whole and durable.
     level : VerifyLevel
         How much of the file to read again.
     progress : callable
         Told about verifying.
     """
-    staging.finish(applied)
     if level is not VerifyLevel.NONE:
-        _verify(staging.path, level, progress)
+        _verify(names.staging, level, progress)
     if storage.exists(names.target):
-        for missing in storage.copy_metadata(names.target, staging.path):
+        for missing in storage.copy_metadata(names.target, names.staging):
             logger.warning("%s of %s could not be kept", missing, names.target)
-    # Mode and owner were changed after the sync in `finish`, so sync once more.
-    storage.sync_path(staging.path)
-    result = Fingerprint.of(staging.path)
+    # Mode and owner were changed after the file was synced, so sync once more.
+    storage.sync_path(names.staging)
+    result = Fingerprint.of(names.staging)
     assert result is not None
     return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import Any
 
@@ -57,7 +58,8 @@ class _Report(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_json(self) -> str:
         """The report as JSON text."""
-        return msgspec.json.encode(self).decode()
+        # Not msgspec's encoder: a file name may hold bytes that are no UTF-8.
+        return json.dumps(self.to_dict())
 
 
 class TornReport(_Report, frozen=True):

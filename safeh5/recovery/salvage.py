@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from safeh5.applier import Staging
-from safeh5.errors import ApplyError, CorruptJournalError, JournalError
+from safeh5.errors import ApplyError, JournalError
 from safeh5.events import Progress, ProgressEvent, logger
 from safeh5.journal import WHOLE, Frame, Gap, JournalScan, Kind, salvage_frames
 from safeh5.journal.format import FormatError, count_in
@@ -45,22 +45,9 @@ class Salvaged:
 def salvage(
     storage: Storage, names: Names, evidence: Evidence, progress: Progress, *, any_base: bool = False
 ) -> Salvaged:
-    """Build a staging file from every batch that is whole.
-
-    Raises
-    ------
-    CorruptJournalError
-        If the first record is lost, which says what the session began with.
-    """
+    """Build a staging file from every batch that is whole."""
     scan, session = evidence.scan, evidence.session
-    if scan is None or session is None:
-        raise CorruptJournalError(
-            "the journal's first record, which says how the session began, is lost:"
-            " nothing can be built on it",
-            path=names.sidecar,
-            safe="The target is untouched",
-            hint="Keep the sidecar; look into it with: safeh5 inspect PATH",
-        )
+    assert scan is not None and session is not None, "the plan saw to that"
     audit = _audit(storage, scan)
     while True:
         # What the last checkpoint holds is not lost, whatever happened to the journal before it.

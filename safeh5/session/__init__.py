@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import Literal
 
+from safeh5.errors import InvalidOptionError
 from safeh5.events import Progress, silent
 from safeh5.operations.control import FileCreation
 from safeh5.options import (
     MIB,
+    ApplierKind,
+    BacklogOptions,
     CheckpointOptions,
     Durability,
     JournalOptions,
@@ -42,6 +46,9 @@ def open(
     segment_bytes: int = 256 * MIB,
     checkpoint_bytes: int = 256 * MIB,
     checkpoint_seconds: float = 60.0,
+    applier: ApplierKind | str = ApplierKind.INLINE,
+    backlog_bytes: int = 1024 * MIB,
+    on_backlog: Literal["block", "raise"] = "block",
     progress: Progress = silent,
     storage: Storage | None = None,
 ) -> Session:
@@ -77,6 +84,13 @@ def open(
     checkpoint_bytes, checkpoint_seconds : int, float
         The session checkpoints by itself after so many payload bytes, or so
         much time with anything written; recovery then starts from there.
+    applier : {"inline", "process"}
+        Apply in the caller, so that everything written can be read at once; or
+        in a process beside, so that a call waits for the journal only and a
+        crash of libhdf5 does not reach the acquisition.
+    backlog_bytes, on_backlog : int, {"block", "raise"}
+        How many payload bytes may wait for the process beside, and whether a
+        call that finds more waits or raises `BacklogFull`.
     progress : callable, optional
         Gets `ProgressEvent` while copying and replaying.
 
@@ -103,7 +117,15 @@ def open(
         verify=choose(VerifyLevel, verify, "verify"),
         creation=FileCreation(libver=libver, userblock_size=userblock_size, track_order=track_order),
         checkpoints=CheckpointOptions(checkpoint_bytes, checkpoint_seconds),
+        applier=choose(ApplierKind, applier, "applier"),
+        backlog=BacklogOptions(backlog_bytes, _blocks(on_backlog)),
         lock_timeout=lock_timeout,
         progress=progress,
     )
     return open_session(path, opening, storage or Storage())
+
+
+def _blocks(on_backlog: str) -> bool:
+    if on_backlog not in ("block", "raise"):
+        raise InvalidOptionError(f"on_backlog={on_backlog!r} is not one of 'block', 'raise'")
+    return on_backlog == "block"

@@ -59,7 +59,8 @@ class Beside:
     ) -> None:
         self._names = names
         self._begin = orders.Begin(
-            os.fsencode(names.target), os.fsencode(names.sidecar), session_id, session, checkpoints)
+            os.fsencode(names.target), os.fsencode(names.sidecar), session_id, session, checkpoints
+        )
         self._news = threading.Condition()
         self._process: subprocess.Popen[bytes] | None = None
         self._durable = self._told = self._looked_at = 0

@@ -14,12 +14,10 @@ from safeh5.storage import AsideKind
 from safeh5.storage.fingerprint import Fingerprint
 
 
-def prepare(parts: Parts, *, journaled: bool) -> Fingerprint:
+def prepare(parts: Parts) -> Fingerprint:
     """Finish the staging file: whole, closed, verified, durable. Nothing is decided by that."""
-    applied = parts.log.sync()
-    staging = parts.workspace.sure_staging(journaled=journaled)
-    parts.workspace.release()
-    return publish.make_ready(parts.storage, parts.names, staging, applied, parts.verify, parts.progress)
+    parts.workspace.finish(parts.log.sync())
+    return publish.make_ready(parts.storage, parts.names, parts.verify, parts.progress)
 
 
 def decide(parts: Parts, result: Fingerprint) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import uuid
 from dataclasses import dataclass, field
+from functools import partial
 
 import h5py
 
@@ -35,17 +36,27 @@ from safeh5.events import Progress, logger, silent
 from safeh5.journal import JournalScan, JournalWriter, Kind, scan
 from safeh5.journal.failures import NO_SPACE
 from safeh5.operations.control import FileCreation, ResumeRecord, SessionRecord, Writer, encode_control, now
-from safeh5.options import MODES, CheckpointOptions, JournalOptions, OnError, VerifyLevel
+from safeh5.options import (
+    MODES,
+    ApplierKind,
+    BacklogOptions,
+    CheckpointOptions,
+    JournalOptions,
+    OnError,
+    VerifyLevel,
+)
 from safeh5.recovery.act import carry_out, remove_leftovers, save_torn
 from safeh5.recovery.classify import classify, explain
 from safeh5.recovery.evidence import Evidence, examine
 from safeh5.recovery.locking import lock_target
 from safeh5.recovery.plan import corrupt_journal, make_plan
 from safeh5.recovery.report import Action, Condition
+from safeh5.session.beside import Beside
 from safeh5.session.log import BatchLog
 from safeh5.session.parts import Parts
 from safeh5.session.session import Session
-from safeh5.session.workspace import Workspace
+from safeh5.session.workspace import Inline, Workspace
+from safeh5.session.workspace_beside import BesideWorkspace
 from safeh5.storage import Names, Owner, Storage, TargetLock
 from safeh5.storage.fingerprint import Fingerprint
 
@@ -75,6 +86,10 @@ class Opening:
         How a new HDF5 file is made.
     checkpoints : CheckpointOptions
         When the session checkpoints by itself.
+    applier : ApplierKind
+        Where operations are applied.
+    backlog : BacklogOptions
+        How far the applier may fall behind.
     lock_timeout : float
         Seconds to wait for the lock.
     """
@@ -87,6 +102,8 @@ class Opening:
     verify: VerifyLevel = VerifyLevel.NONE
     creation: FileCreation = field(default_factory=FileCreation)
     checkpoints: CheckpointOptions = field(default_factory=CheckpointOptions)
+    applier: ApplierKind = ApplierKind.INLINE
+    backlog: BacklogOptions = field(default_factory=BacklogOptions)
     lock_timeout: float = 0.0
     progress: Progress = silent
 
@@ -305,16 +322,18 @@ def _session(
         session_id=session_id,
         record=record,
         log=BatchLog(journal),
-        workspace=Workspace(
-            storage,
-            names,
-            session_id,
-            record,
-            lambda: scan(storage, names.sidecar),
-            opening.checkpoints,
-            opening.progress,
-        ),
+        workspace=_workspace(storage, names, session_id, record, opening),
         verify=opening.verify,
         progress=opening.progress,
     )
     return Session(parts, options=opening.journal, on_error=opening.on_error, journaled=journaled)
+
+
+def _workspace(
+    storage: Storage, names: Names, session_id: bytes, record: SessionRecord, opening: Opening
+) -> Workspace:
+    if opening.applier is ApplierKind.PROCESS:
+        beside = Beside(names, session_id, record, opening.checkpoints)
+        return BesideWorkspace(storage, names, session_id, beside, opening.backlog)
+    journal = partial(scan, storage, names.sidecar)
+    return Inline(storage, names, session_id, record, journal, opening.checkpoints, opening.progress)

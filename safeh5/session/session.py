@@ -72,7 +72,7 @@ from safeh5.session import ending
 from safeh5.session.interval import IntervalSync
 from safeh5.session.parts import Parts
 from safeh5.session.stream import Stream
-from safeh5.session.streaming import absolute, make_groups, new_dataset, open_stream
+from safeh5.session.streaming import absolute, new_dataset, open_stream
 from safeh5.session.written import Written
 from safeh5.storage.fingerprint import Fingerprint
 
@@ -112,9 +112,9 @@ class Session:
         self._parts = parts
         self._log, self._workspace = parts.log, parts.workspace
         self._options, self._on_error = options, on_error
-        self._journaled = journaled
+        self._workspace.journaled = journaled
         self._interval = (
-            IntervalSync(parts.log.sync, options.interval_ms)
+            IntervalSync(self._sync_for_interval, options.interval_ms)
             if options.durability is Durability.INTERVAL
             else None
         )
@@ -134,7 +134,7 @@ class Session:
         closes when the session ends.
         """
         with self._working():
-            return self._workspace.staging(journaled=self._journaled).file
+            return self._workspace.file(self._all_durable())
 
     @property
     def last_lsn(self) -> int:
@@ -145,6 +145,16 @@ class Session:
     def durable_lsn(self) -> int:
         """Everything up to this record survives a power cut."""
         return self._log.journal.durable_lsn
+
+    @property
+    def lag_bytes(self) -> int:
+        """Payload bytes that are in the journal and not yet applied; 0 with an inline applier."""
+        return self._workspace.lag()[0]
+
+    @property
+    def lag_seconds(self) -> float:
+        """How long the oldest of them has been waiting."""
+        return self._workspace.lag()[1]
 
     @property
     def in_batch(self) -> bool:
@@ -224,11 +234,9 @@ class Session:
             If what stands at `path` is no dataset that can take such items.
         """
         path = absolute(path)
-        with self.batch():
+        with self._mutex:
             if FileNamespace(self.file).kind(path) is None:
-                node = new_dataset(path, shape, dtype, chunks, compression, attrs, options)
-                make_groups(self, node.parent)
-                self.write(node)
+                self.write(new_dataset(self.file, path, shape, dtype, chunks, compression, attrs, options))
             return open_stream(self, path, shape, dtype)
 
     def on_cancel(self, undo: Callable[[], None]) -> None:
@@ -252,6 +260,9 @@ class Session:
                 with self._part_of_batch():
                     yield self
                 return
+            if self._workspace.is_backlogged():
+                self._all_durable()
+                self._workspace.make_room()
             self._log.begin()
             try:
                 yield self
@@ -290,10 +301,9 @@ class Session:
 
     def _record(self, operation: Operation, payload: Buffer) -> int:
         """Append to the journal, then apply (invariant 2); a batch is open."""
-        staging = self._workspace.staging(journaled=self._journaled)
+        self._workspace.prepare()
         lsn = self._log.record(operation, payload)
-        staging.applier.apply(operation, payload, lsn=lsn)
-        self._workspace.note(memoryview(payload).nbytes)
+        self._workspace.apply(operation, payload, lsn)
         return lsn
 
     @contextmanager
@@ -317,7 +327,8 @@ class Session:
             return None
         end = self._log.end()
         self._undo.clear()
-        self._journaled = True
+        self._workspace.journaled = True
+        self._workspace.ended(end)
         return end
 
     def _keep_promise(self, lsn: int | None) -> None:
@@ -327,6 +338,7 @@ class Session:
         if self._options.durability is Durability.RECORD:
             with self._poisoning():
                 self._log.sync_to(lsn)
+            self._workspace.durable(self.durable_lsn)
         elif self._interval is not None:
             self._interval.note()
 
@@ -352,13 +364,7 @@ class Session:
             self._log.abort()
         except SafeH5Error as second:
             logger.error("the batch could not be cancelled: %s", second)
-        if records == 1 and isinstance(error, ApplyError):
-            # HDF5 refused a single operation: it does so before changing
-            # anything, so objects that are open on the file stay valid. That
-            # this holds is not relied on for the commit.
-            self._workspace.doubt()
-        elif records:
-            self._workspace.drop()
+        self._workspace.abandoned(records, refused=isinstance(error, ApplyError))
 
     # --- durability ---------------------------------------------------------------
 
@@ -371,13 +377,23 @@ class Session:
             If the disk fails; the session is then FAILED and what was durable before stays.
         """
         with self._working():
-            return self._log.sync()
+            return self._all_durable()
+
+    def _sync_for_interval(self) -> None:
+        """In the timer's thread, and beside an open batch: only the journal is touched."""
+        self._workspace.durable(self._log.sync())
+
+    def _all_durable(self) -> int:
+        """Sync unless a batch is open, and tell the workspace; returns the LSN of the last record."""
+        if not self._log.in_batch:
+            self._workspace.durable(self._log.sync())
+        return self.durable_lsn
 
     def checkpoint(self) -> None:
         """Make everything written so far durable, and bring it to the staging file on disk."""
         with self._working("checkpoint"):
-            applied = self._log.sync()
-            self._workspace.checkpoint(applied, journaled=self._journaled)
+            applied = self._all_durable()
+            self._workspace.checkpoint(applied)
             self._log.control(Kind.CHECKPOINT, CheckpointRecord(applied=applied, time=now()))
 
     # --- ending -------------------------------------------------------------------
@@ -395,7 +411,7 @@ class Session:
             The disk failed in the last steps; ``safeh5 recover`` finishes them.
         """
         with self._working("commit"):
-            if not self._journaled and self._parts.record.copy:
+            if not self._workspace.journaled and self._parts.record.copy:
                 # Nothing was changed: the target is its own result.
                 self._leave(State.COMMITTED, ending.retire)
                 return
@@ -406,7 +422,7 @@ class Session:
         """The new file, whole, closed and on disk; after an error the session is open as before."""
         self.state = State.COMMITTING
         try:
-            return ending.prepare(self._parts, journaled=self._journaled)
+            return ending.prepare(self._parts)
         finally:
             self.state = State.OPEN
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 
 from safeh5.errors import InvalidTreeError, InvalidTypeError
-from safeh5.microdata import FileNamespace, MicroDataset
-from safeh5.operations.model import CreateGroup
+from safeh5.microdata import FileNamespace, MicroData, MicroDataGroup, MicroDataset
 from safeh5.options import KIB
 from safeh5.session.stream import Stream
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from safeh5.session.session import Session
 
 _CHUNK_BYTES = 64 * KIB
+_NO_STAMPS = {"machine_id": None, "timestamp": None}
 
 
 def absolute(path: str) -> str:
@@ -34,17 +35,8 @@ def absolute(path: str) -> str:
     return "/" + "/".join(parts)
 
 
-def make_groups(session: Session, path: str) -> None:
-    """Make the groups on the way to `path`, and `path` itself, that are not there."""
-    namespace = FileNamespace(session.file)
-    place = ""
-    for part in [part for part in path.split("/") if part]:
-        place += "/" + part
-        if namespace.kind(place) is None:
-            session.record(CreateGroup(path=place))
-
-
 def new_dataset(
+    file: h5py.File,
     path: str,
     shape: tuple[int, ...] | None,
     dtype: npt.DTypeLike | None,
@@ -52,8 +44,8 @@ def new_dataset(
     compression: Any,
     attrs: Mapping[str, Any] | None,
     options: Mapping[str, Any],
-) -> MicroDataset:
-    """The node of a dataset without items yet.
+) -> MicroData:
+    """The node of a dataset without items yet, in the groups that it needs and that are missing.
 
     Raises
     ------
@@ -63,7 +55,7 @@ def new_dataset(
     if shape is None or dtype is None:
         raise InvalidTreeError("there is no such dataset yet: give shape and dtype of an item", dataset=path)
     parent, _, name = path.rpartition("/")
-    return MicroDataset(
+    node: MicroData = MicroDataset(
         name,
         None,
         dtype,
@@ -76,6 +68,12 @@ def new_dataset(
         shape=(0, *shape),
         **options,
     )
+    namespace = FileNamespace(file)
+    while parent and namespace.kind(parent) is None:
+        grand, _, name = parent.rpartition("/")
+        node = MicroDataGroup(name, grand or "/", _NO_STAMPS, [node])
+        parent = grand
+    return node
 
 
 def default_chunks(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:
@@ -87,7 +85,9 @@ def default_chunks(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, .
     return (max(1, _CHUNK_BYTES // item), *(max(1, n) for n in shape))
 
 
-def open_stream(session: Session, path: str, shape: tuple[int, ...] | None, dtype: npt.DTypeLike | None) -> Stream:
+def open_stream(
+    session: Session, path: str, shape: tuple[int, ...] | None, dtype: npt.DTypeLike | None
+) -> Stream:
     """The stream on an existing dataset, once it is known to take such items.
 
     Raises

@@ -1,32 +1,89 @@
-"""The staging file of a session: made when first needed, and again when it is no longer sure.
+"""Where operations are applied: the staging file, as the session sees it.
 
-A session that only looks, or that opens a large target and ends without a
-change, never pays for a copy. And whenever an operation failed half way the
-staging file is opened again at its last checkpoint and gone on with from the
-one thing that is sure, the journal.
+`Workspace` is what a session asks for. `Inline` applies in the caller: the
+staging file is made when first needed, so that a session that only looks, or
+ends without a change, never pays for a copy of a large target. Whenever an
+operation failed half way the file is opened again at its last checkpoint and
+gone on with from the one thing that is sure, the journal.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Protocol
 
+import h5py
+
+from safeh5._typing import Buffer
 from safeh5.applier import Staging
 from safeh5.events import Progress
 from safeh5.journal import JournalScan
 from safeh5.operations.control import SessionRecord
+from safeh5.operations.model import Operation
 from safeh5.options import CheckpointOptions
 from safeh5.recovery.replay import begin_staging, replay
 from safeh5.storage import Names, Storage
 
 
-class Workspace:
-    """Keeps the staging file of one session.
+class Workspace(Protocol):
+    """Applies what a session journals.
+
+    Attributes
+    ----------
+    journaled : bool
+        Whether the journal holds ended batches; kept by the session.
+    """
+
+    journaled: bool
+
+    def file(self, lsn: int) -> h5py.File:
+        """The file with everything up to `lsn`, for reading; `lsn` is durable outside a batch."""
+
+    def lag(self) -> tuple[int, float]:
+        """Payload bytes that wait to be applied, and for how many seconds the oldest has."""
+
+    def is_backlogged(self) -> bool:
+        """Whether more waits to be applied than is allowed."""
+
+    def make_room(self) -> None:
+        """Wait until that is no longer so, or raise `BacklogFull`; everything is durable."""
+
+    def prepare(self) -> None:
+        """An operation is about to be journaled: be ready to apply it, or refuse."""
+
+    def apply(self, operation: Operation, payload: Buffer, lsn: int) -> None:
+        """An operation of the open batch was journaled."""
+
+    def ended(self, lsn: int) -> None:
+        """The batch has its END, at `lsn`."""
+
+    def abandoned(self, records: int, *, refused: bool) -> None:
+        """The open batch, of so many records, is cancelled; `refused` by HDF5 itself."""
+
+    def durable(self, lsn: int) -> None:
+        """Everything up to `lsn` is on disk."""
+
+    def is_due(self) -> bool:
+        """Whether the session should checkpoint now."""
+
+    def checkpoint(self, lsn: int) -> None:
+        """Make everything up to `lsn`, durable and outside a batch, the staging file's next checkpoint."""
+
+    def finish(self, lsn: int) -> None:
+        """Close the staging file with everything up to `lsn` in it: whole, and durable."""
+
+    def drop(self) -> None:
+        """Let go of the staging file; everything open on it becomes invalid."""
+
+
+class Inline:
+    """Applies in the caller.
 
     Parameters
     ----------
     storage, names : Storage, Names
-        Where it lies.
+        Where the staging file lies.
     session_id, session : bytes, SessionRecord
         Whose it is, and how the session began.
     journal : callable
@@ -47,6 +104,7 @@ class Workspace:
         checkpoints: CheckpointOptions,
         progress: Progress,
     ) -> None:
+        self.journaled = False
         self._storage = storage
         self._names = names
         self._session_id = session_id
@@ -59,28 +117,47 @@ class Workspace:
         self._fresh_bytes = 0
         self._fresh_since: float | None = None
 
-    @property
-    def is_open(self) -> bool:
-        """Whether there is a staging file at present."""
-        return self._staging is not None
+    def file(self, lsn: int) -> h5py.File:
+        """The staging file itself; it holds the open batch too."""
+        return self._ready().file
 
-    def staging(self, *, journaled: bool) -> Staging:
-        """The staging file, made now if there is none.
+    def lag(self) -> tuple[int, float]:
+        """None at all."""
+        return 0, 0.0
 
-        Parameters
-        ----------
-        journaled : bool
-            Whether the journal holds ended batches, to be replayed.
-        """
-        if self._staging is None:
-            self._staging = self._replayed() if journaled else self._begun()
-        return self._staging
+    def is_backlogged(self) -> bool:
+        """Never: nothing waits."""
+        return False
 
-    def note(self, size: int) -> None:
-        """An operation with a payload of `size` bytes was applied."""
-        self._fresh_bytes += size
+    def make_room(self) -> None:
+        """Nothing to do."""
+
+    def prepare(self) -> None:
+        """Make the staging file before anything is journaled that could not be applied."""
+        self._ready()
+
+    def apply(self, operation: Operation, payload: Buffer, lsn: int) -> None:
+        """Apply at once."""
+        self._ready().applier.apply(operation, payload, lsn=lsn)
+        self._fresh_bytes += memoryview(payload).nbytes
         if self._fresh_since is None:
             self._fresh_since = time.monotonic()
+
+    def ended(self, lsn: int) -> None:
+        """Nothing is left to do."""
+
+    def durable(self, lsn: int) -> None:
+        """Nothing is left to do."""
+
+    def abandoned(self, records: int, *, refused: bool) -> None:
+        """Throw away a staging file that may hold a part of a batch that does not exist."""
+        if records == 1 and refused:
+            # HDF5 refused a single operation: it does so before changing
+            # anything, so objects that are open on the file stay valid. That
+            # this holds is not relied on for a checkpoint.
+            self._doubtful = self._staging is not None
+        elif records:
+            self.drop()
 
     def is_due(self) -> bool:
         """Whether enough has been applied since the last checkpoint for the next one."""
@@ -93,30 +170,33 @@ class Workspace:
             or self._staging.held_bytes >= limits.held_bytes
         )
 
-    def checkpoint(self, applied: int, *, journaled: bool) -> None:
-        """Make the staging file durable as it is after LSN `applied`."""
-        self.sure_staging(journaled=journaled).checkpoint(applied)
+    def checkpoint(self, lsn: int) -> None:
+        """Checkpoint, of a file that is sure."""
+        self._sure().checkpoint(lsn)
         self._fresh_bytes, self._fresh_since = 0, None
 
-    def sure_staging(self, *, journaled: bool) -> Staging:
-        """The staging file for a commit: opened anew if an operation on it failed."""
-        if self._doubtful:
-            self.drop()
-        return self.staging(journaled=journaled)
-
-    def doubt(self) -> None:
-        """One operation failed in HDF5: go on with the file, but do not commit it."""
-        self._doubtful = self._staging is not None
-
-    def release(self) -> None:
-        """Forget the staging file, which somebody else closes."""
+    def finish(self, lsn: int) -> None:
+        """Close with a last checkpoint, of a file that is sure."""
+        staging = self._sure()
         self._staging = None
+        staging.finish(lsn)
 
     def drop(self) -> None:
         """Let go of the staging file; everything open on it becomes invalid."""
         staging, self._staging, self._doubtful = self._staging, None, False
         if staging is not None:
             staging.drop()
+
+    def _ready(self) -> Staging:
+        if self._staging is None:
+            self._staging = self._replayed() if self.journaled else self._begun()
+        return self._staging
+
+    def _sure(self) -> Staging:
+        """The staging file, opened anew if an operation on it failed."""
+        if self._doubtful:
+            self.drop()
+        return self._ready()
 
     def _begun(self) -> Staging:
         return begin_staging(self._storage, self._names, self._session_id, self._session, self._progress)

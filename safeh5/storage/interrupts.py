@@ -50,10 +50,7 @@ class Uninterrupted:
                 self._hold()
             except BaseException:
                 # A signal came between two of the replacements; the block is not entered.
-                try:
-                    self._let_go()
-                finally:
-                    self._let_go()  # once more: a second signal may have stopped the first call
+                self._leave()
                 raise
         self._collected = gc.isenabled()
         gc.disable()
@@ -61,7 +58,7 @@ class Uninterrupted:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._let_go()
+        self._leave()
 
     def _hold(self) -> None:
         for number in _SIGNALS:
@@ -74,25 +71,26 @@ class Uninterrupted:
     def _keep(self, number: int, frame: FrameType | None) -> None:
         self._arrived.append(number)
 
-    def _let_go(self) -> None:
+    def _leave(self) -> None:
         if self._collected:
             gc.enable()
-        if self._outermost:
+        if not self._outermost:
+            return
+        # A handler that is back in its place may raise while the others are not yet: each step is
+        # done again, and each may be done twice.
+        try:
+            self._restore()
+        finally:
             try:
                 self._restore()
             finally:
-                Uninterrupted._active = self._outermost = False
+                Uninterrupted._active = False
                 self._deliver()
 
     def _restore(self) -> None:
-        try:
-            while self._held:
-                signal.signal(*self._held[-1])
-                self._held.pop()
-        except BaseException:
-            # A handler that is back in place already raised: put the others back first.
-            self._restore()
-            raise
+        while self._held:
+            signal.signal(*self._held[-1])
+            self._held.pop()
 
     def _deliver(self) -> None:
         if self._arrived:

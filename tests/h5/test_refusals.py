@@ -53,7 +53,6 @@ ATTEMPTS: dict[str, Attempt] = {
     "resizing to another rank": lambda f: f["chunked"].id.set_extent((4,)),
     "extending to another rank": lambda f: f["chunked"].id.extend((4,)),
     "writing the wrong shape": lambda f: f["d"].__setitem__(slice(0, 3), np.zeros(4)),
-    "writing outside": lambda f: f["d"].id.write(h5s.create_simple((9,)), h5s.create_simple((9,)), np.zeros(9)),
     "writing text to numbers": lambda f: f["d"].__setitem__(0, "text"),
     "writing objects to numbers": lambda f: f["d"].__setitem__(Ellipsis, np.full(6, 3, object)),
     "writing numbers to text": lambda f: f["text"].__setitem__(0, 5),
@@ -94,6 +93,15 @@ def test_what_h5py_refuses_is_refused_alike_and_nothing_is_journaled(
         attempt(file)
     assert tape.records == before
     assert file["d"][:].tolist() == [0, 1, 2, 3, 4, 5] and file.attrs["a"] == 1
+
+
+def test_a_selection_past_the_end_of_a_dataset_is_refused_even_where_hdf5_writes_there(tape: Tape) -> None:
+    file = journaled_file(tape)
+    furnish(file)
+    space = h5s.create_simple((9,))
+    with pytest.raises(OSError, match="extent"):
+        file["d"].id.write(space, space, np.zeros(9))
+    assert tape.kinds.count("WriteData") == 1
 
 
 def other_file(directory: Path) -> Path:
@@ -142,7 +150,9 @@ def test_a_write_through_a_virtual_dataset_into_another_file_is_refused(tape: Ta
         virtual[0] = 1
 
 
-def test_another_file_behind_an_external_link_is_read_and_cannot_be_written(tape: Tape, tmp_path: Path) -> None:
+def test_another_file_behind_an_external_link_is_read_and_cannot_be_written(
+    tape: Tape, tmp_path: Path
+) -> None:
     other = other_file(tmp_path)
     file = journaled_file(tape)
     file["x"] = h5py.ExternalLink(other, "/x")

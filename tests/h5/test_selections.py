@@ -35,9 +35,9 @@ def slabs(draw: st.DrawFn, shape: tuple[int, ...] = SHAPE) -> h5s.SpaceID:
         block.append(b)
     space.select_hyperslab(tuple(start), tuple(count), tuple(stride), tuple(block))
     if draw(st.booleans()):
-        low, high = space.get_select_bounds()
+        _, last = space.get_select_bounds()
         space.offset_simple(
-            tuple(draw(st.integers(-int(a), n - 1 - int(b))) for a, b, n in zip(low, high, shape, strict=True))
+            tuple(draw(st.integers(0, n - 1 - int(b))) for b, n in zip(last, shape, strict=True))
         )
     return space
 
@@ -58,7 +58,9 @@ def unions(draw: st.DrawFn) -> h5s.SpaceID:
 def points(draw: st.DrawFn) -> h5s.SpaceID:
     """Some points, in any order."""
     space = h5s.create_simple(SHAPE)
-    chosen = draw(st.lists(st.tuples(*(st.integers(0, n - 1) for n in SHAPE)), min_size=1, max_size=12, unique=True))
+    chosen = draw(
+        st.lists(st.tuples(*(st.integers(0, n - 1) for n in SHAPE)), min_size=1, max_size=12, unique=True)
+    )
     space.select_elements(chosen)
     return space
 

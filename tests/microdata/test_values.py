@@ -81,14 +81,12 @@ def test_data_mean_what_h5py_makes_of_them(tmp_path: Path, kind: str) -> None:
     same(tmp_path, MicroDataset("d", DATA[kind]), lambda f: f.create_dataset("d", data=DATA[kind]))
 
 
-@pytest.mark.parametrize("kind", [k for k in DATA if k not in ("no elements",)])
+@pytest.mark.parametrize("kind", sorted(set(DATA) - {"float"}))
 def test_attributes_mean_what_h5py_makes_of_them(tmp_path: Path, kind: str) -> None:
     def plain(file: h5py.File) -> None:
         file["d"] = 1
         file["d"].attrs["a"] = DATA[kind]
 
-    if kind == "float":
-        pytest.skip("larger than an object header")
     same(tmp_path, MicroDataset("d", 1, attrs={"a": DATA[kind]}), plain)
 
 

@@ -1,0 +1,131 @@
+"""The workspace of a session whose applier runs beside it."""
+
+from __future__ import annotations
+
+import h5py
+
+from safeh5._typing import Buffer
+from safeh5.errors import InternalError, SessionStateError
+from safeh5.operations.model import Operation
+from safeh5.options import BacklogOptions
+from safeh5.session.beside import Beside
+from safeh5.storage import Names, Storage
+from safeh5.storage.snapshot import SnapshotFile
+
+
+class BesideWorkspace:
+    """Journals now, applies later, in another process.
+
+    Parameters
+    ----------
+    storage, names : Storage, Names
+        Where the staging file lies.
+    session_id : bytes
+        Whose it is.
+    beside : Beside
+        Runs the applier.
+    backlog : BacklogOptions
+        How far it may fall behind.
+    """
+
+    def __init__(
+        self, storage: Storage, names: Names, session_id: bytes, beside: Beside, backlog: BacklogOptions
+    ) -> None:
+        self.journaled = False
+        self.beside = beside
+        self._backlog = backlog
+        self._storage, self._names, self._session_id = storage, names, session_id
+        self._file: h5py.File | None = None
+        self._below: SnapshotFile | None = None
+        self._shown_lsn = -1
+        self._batch_bytes = 0
+        self._batch_records = 0
+
+    def file(self, lsn: int) -> h5py.File:
+        """A snapshot with everything up to `lsn`, which the child checkpoints for it.
+
+        Raises
+        ------
+        SessionStateError
+            Inside a batch that has records: they are not applied yet.
+        """
+        if self._batch_records:
+            raise SessionStateError(
+                "inside a batch the file cannot be looked at while the applier runs beside the session",
+                path=self._names.target,
+                hint="Write the tree in one call, or before the batch; or open with applier='inline'",
+            )
+        if self._file is None or lsn > self._shown_lsn:
+            self._close()
+            self.beside.checkpoint(lsn)
+            self._file, self._below = self._open_snapshot()
+            self._shown_lsn = lsn
+        return self._file
+
+    def _open_snapshot(self) -> tuple[h5py.File, SnapshotFile]:
+        below = SnapshotFile.of(self._storage, self._names.staging, self._session_id, self._names.target)
+        if below is None:
+            raise InternalError("the applier made a checkpoint that is not there", path=self._names.staging)
+        return h5py.File(self._names.target, "r", driver="fileobj", fileobj=below), below
+
+    def _close(self) -> None:
+        file, below = self._file, self._below
+        self._file = self._below = None
+        if file is not None:
+            file.close()
+        if below is not None:
+            below.close()
+
+    def lag(self) -> tuple[int, float]:
+        """How far the child is behind."""
+        return self.beside.lag_bytes, self.beside.lag_seconds
+
+    def is_backlogged(self) -> bool:
+        """Whether more payload waits in the journal than is allowed."""
+        return self.beside.lag_bytes > self._backlog.limit_bytes
+
+    def make_room(self) -> None:
+        """Wait for the child, or raise `BacklogFull`."""
+        self.beside.wait_for_room(self._backlog.limit_bytes, block=self._backlog.block)
+
+    def prepare(self) -> None:
+        """Nothing to do: the journal takes the record whatever the applier does."""
+
+    def apply(self, operation: Operation, payload: Buffer, lsn: int) -> None:
+        """Count it; the child reads it from the journal."""
+        self._batch_bytes += memoryview(payload).nbytes
+        self._batch_records += 1
+
+    def ended(self, lsn: int) -> None:
+        """The batch is the applier's from now on."""
+        self.beside.wrote(lsn, self._batch_bytes)
+        self._batch_bytes = self._batch_records = 0
+
+    def abandoned(self, records: int, *, refused: bool) -> None:
+        """The child never sees a cancelled batch."""
+        self._batch_bytes = self._batch_records = 0
+
+    def durable(self, lsn: int) -> None:
+        """Tell the child how far it may go."""
+        self.beside.durable(lsn)
+
+    def is_due(self) -> bool:
+        """The child checkpoints by itself."""
+        return False
+
+    def checkpoint(self, lsn: int) -> None:
+        """Have the child checkpoint, and wait for it."""
+        self.beside.checkpoint(lsn)
+
+    def finish(self, lsn: int) -> None:
+        """Have the child close the file with everything in it, and wait for it."""
+        self._close()
+        self.beside.finish(lsn)
+        self.beside.resume()
+
+    def drop(self) -> None:
+        """End the child; it may be started again."""
+        self._close()
+        self._shown_lsn = -1
+        self.beside.drop()
+        self.beside.resume()
