@@ -196,8 +196,20 @@ class UnsupportedVersion(JournalError):
     """The journal was written by a newer safeh5; it is not damaged."""
 
 
+class JournalPrunedError(JournalError):
+    """Records that a reader still wanted were removed from the journal; a checkpoint holds them."""
+
+
+class JournalGoneError(JournalError):
+    """The journal that was followed is not there any more: its session has ended."""
+
+
 class ForeignSidecarError(JournalError):
     """Something stands where the sidecar should be that safeh5 did not make."""
+
+
+class CheckpointLostError(RecoverError):
+    """A journal builds on a checkpoint of the staging file that is missing or damaged."""
 
 
 class ApplyError(RecoverError):

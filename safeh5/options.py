@@ -85,12 +85,26 @@ class JournalOptions:
         A segment that has reached this size is closed and the next one begun.
     frame_bytes : int
         Payloads are cut into frames of about this size when data are read lazily.
+    journal_limit : int
+        When the journal has grown beyond this size, the session checkpoints
+        and removes the segments that recovery does not need any more. It is
+        looked at between batches, so the journal may exceed it by one batch.
     """
 
     durability: Durability = Durability.RECORD
     interval_ms: int = 100
     segment_bytes: int = 256 * MIB
     frame_bytes: int = 8 * MIB
+    journal_limit: int = 1024 * MIB
+
+    def __post_init__(self) -> None:
+        if self.journal_limit < 1 or self.segment_bytes < 1:
+            raise InvalidOptionError("journal_limit and segment_bytes are sizes in bytes, above 0")
+
+    @property
+    def segment_size(self) -> int:
+        """`segment_bytes`, but never more than a quarter of `journal_limit`."""
+        return min(self.segment_bytes, max(1, self.journal_limit // 4))
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def create_external_link(context: Context, op: model.CreateExternalLink, payload
 def delete(context: Context, op: model.Delete, payload: Buffer) -> None:
     """Remove a link."""
     context.forget()
-    context.root.links.unlink(op.path.encode())
+    context.root.unlink(op.path.encode())
 
 
 def move(context: Context, op: model.Move, payload: Buffer) -> None:

@@ -10,7 +10,7 @@ that it cannot write such a journal, the scan so that it does not believe one.
    ROLLBACK may come between them.
 4. END closes the open batch and states how many OPERATIONs it has. A batch
    of one OPERATION with the flag WHOLE is closed at once.
-5. ABORT cancels the latest batch, open or closed, once.
+5. ABORT cancels the latest batch, open or closed, once; never one from before an anchor.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class BatchState(NamedTuple):
     first_lsn : int
         LSN of its first OPERATION.
     aborted : bool
-        Whether it was cancelled.
+        Whether it was cancelled, or can be no more because an anchor followed.
     """
 
     last: int = 0
@@ -48,6 +48,11 @@ class BatchState(NamedTuple):
     records: int = 0
     first_lsn: int = 0
     aborted: bool = False
+
+    @classmethod
+    def anchored(cls, last: int) -> BatchState:
+        """The state behind an anchor: batches up to `last` are done with."""
+        return cls(last, aborted=True)
 
     def after(self, lsn: int, kind: int, flags: int, batch: int, count: int = 0) -> BatchState:
         """The state after one more frame; `count` is what an END states.

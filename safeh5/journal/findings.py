@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from safeh5.errors import CorruptJournalError, recover_command
+from safeh5.journal.anchor import Anchor
 from safeh5.journal.batches import BatchState
 from safeh5.journal.format import Kind, SegmentHeader, decode_meta
 
@@ -151,7 +152,7 @@ class JournalScan:
     session_id : bytes
         16 bytes; all zero when no segment header could be read.
     segments : tuple of SegmentInfo
-        Every segment file, in order.
+        Every segment file, in order; those before an anchor are not among them.
     first_lsn, last_lsn : int
         First and last frame; 1 and 0 when there is none.
     durable_lsn : int
@@ -169,13 +170,18 @@ class JournalScan:
     control : tuple of ControlFrame
         In order; of the CHECKPOINTs only the last.
     created, modified : int
-        When the journal was begun and its last frame written, nanoseconds since the epoch; 0 if unknown.
+        When the first of `segments` was begun and the last frame written, nanoseconds since the epoch;
+        0 if unknown.
     damage : tuple of Damage
         In order of place; empty for a sound journal.
     more_damage : int
         Damaged places beyond those listed.
     torn : TornTail or None
         What was being written at the end.
+    anchor : Anchor or None
+        Where the journal begins, when that is not with the SESSION record.
+    leftovers : tuple of str
+        Segment files from before the anchor. They are garbage, and go when the session is resumed.
     """
 
     directory: str
@@ -196,11 +202,13 @@ class JournalScan:
     damage: tuple[Damage, ...] = ()
     more_damage: int = 0
     torn: TornTail | None = None
+    anchor: Anchor | None = None
+    leftovers: tuple[str, ...] = ()
 
     @property
     def is_complete(self) -> bool:
         """Whether the journal reaches back to the beginning of the session."""
-        return bool(self.segments) and self.segments[0].number == 1
+        return self.anchor is None and bool(self.segments) and self.segments[0].number == 1
 
     @property
     def open_batch(self) -> OpenBatch | None:

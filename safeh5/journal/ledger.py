@@ -5,6 +5,7 @@ Its memory does not grow with the number of frames.
 
 from __future__ import annotations
 
+from safeh5.journal.anchor import Anchor
 from safeh5.journal.batches import BatchState
 from safeh5.journal.checksum import extend
 from safeh5.journal.findings import ControlFrame
@@ -60,6 +61,11 @@ class Ledger:
         self.modified = 0
         self.chain = 0
         self._batch_bytes = 0
+
+    def begin_at(self, anchor: Anchor) -> None:
+        """The journal begins at an anchor; nothing was taken before."""
+        self.last_lsn = anchor.lsn - 1
+        self.batch = BatchState.anchored(anchor.last_batch)
 
     def begin_segment(self, header: SegmentHeader) -> None:
         """A segment with a good header begins; its existence proves what is before it durable."""

@@ -76,7 +76,7 @@ def salvage_frames(storage: Storage, scan: JournalScan) -> Iterator[Frame | Gap]
     Whole frames behind a torn tail are among them. LSNs only grow.
     """
     sources = [_look_at(storage, scan, index) for index in range(len(scan.segments))]
-    lsn, number = 1, 1
+    lsn, number = scan.first_lsn, scan.anchor.segment if scan.anchor else 1
     for index, source in enumerate(sources):
         if source.info.number != number:
             path = str(Path(scan.directory, segment_name(number)))

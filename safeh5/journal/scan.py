@@ -10,6 +10,9 @@ states how much of the segment before it is valid.
 - *n* > *E*: they were never acknowledged. The torn tail begins here, however
   many whole frames follow: file systems may write the later bytes first.
 
+A journal may begin at an anchor (`safeh5.journal.anchor`): at the latest one,
+and what stands before it is garbage, whether it is still there or not.
+
 A frame that is whole and may not stand where it stands is damage in any case:
 no torn write makes one. The scan never raises for damage; it lists it.
 """
@@ -22,6 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from safeh5.errors import ForeignSidecarError, UnsupportedVersion
+from safeh5.journal.anchor import Anchor, read_anchor
 from safeh5.journal.findings import Damage, JournalScan, SegmentInfo, TornTail
 from safeh5.journal.format import (
     MAX_SEGMENT_HEADER,
@@ -54,9 +58,18 @@ def scan(storage: Storage, directory: StrPath) -> JournalScan:
         The directory or a file cannot be read.
     """
     paths = segment_paths(storage, directory)
-    if not paths:
-        raise ForeignSidecarError("this directory holds no journal of safeh5", path=directory)
-    return _Scan(storage, os.fspath(directory), paths).run()
+    while paths:
+        # A session that is running may remove old segments while they are looked at: then look again.
+        before = paths
+        try:
+            found = _Scan(storage, os.fspath(directory), dict(paths)).run()
+        except FileNotFoundError:
+            if (paths := segment_paths(storage, directory)) == before:
+                raise
+            continue
+        if not found.damage or (paths := segment_paths(storage, directory)) == before:
+            return found
+    raise ForeignSidecarError("this directory holds no journal of safeh5", path=directory)
 
 
 class _Scan:
@@ -75,19 +88,35 @@ class _Scan:
         self.damage: list[Damage] = []
         self.more_damage = 0
         self.torn: TornTail | None = None
+        self.anchor: Anchor | None = None
+        self.leftovers: tuple[str, ...] = ()
 
     def run(self) -> JournalScan:
         """The whole pass: headers first, since each says how much of the segment before is valid."""
         causes = {number: self._read_header(number) for number in self.paths}
         ours = [header for header in self.headers.values() if header.session == self.session]
         self.proved = max((header.first_lsn - 1 for header in ours), default=0)
-        expected = 1
+        expected = self._begin()
         for number in self.paths:
             if number != expected:
                 self.report(expected, 0, self.ledger.last_lsn + 1, _missing(expected, number - 1))
             expected = number + 1
             self._scan_segment(number, causes[number])
         return self._result()
+
+    def _begin(self) -> int:
+        """The number of the segment that the journal begins with; passes over those before an anchor."""
+        for number in reversed(self.paths):
+            header = self.headers.get(number)
+            if header is None or (header.session, header.number) != (self.session, number):
+                continue
+            if anchor := read_anchor(self.storage, self.paths[number], header):
+                self.anchor = anchor
+                self.ledger.begin_at(anchor)
+                earlier = [other for other in self.paths if other < number]
+                self.leftovers = tuple(self.paths.pop(other) for other in earlier)
+                return number
+        return 1
 
     # --- headers ------------------------------------------------------------------
 
@@ -110,7 +139,6 @@ class _Scan:
 
     def _misfit(self, header: SegmentHeader, number: int) -> tuple[str, str] | None:
         """The field of a whole header that does not fit the journal, and why."""
-        before = self.segments[-1] if self.segments else None
         if header.number != number:
             return "number", f"this is segment {header.number} under the name of segment {number}"
         if header.session != self.session:
@@ -119,6 +147,9 @@ class _Scan:
             return None
         if header.first_lsn != self.ledger.last_lsn + 1:
             return "first LSN", f"LSN {header.first_lsn} begins here and {self.ledger.last_lsn + 1} should"
+        if self.anchor is not None and number == self.anchor.segment:
+            return None
+        before = self.segments[-1] if self.segments else None
         if header.previous_length != (before.valid_length if before else 0):
             return "previous length", "the segment before has not the length stated here"
         if header.previous_chain != (before.chain if before else 0):
@@ -168,15 +199,16 @@ class _Scan:
 
     def _result(self) -> JournalScan:
         ledger = self.ledger
-        first = self.headers.get(1)
+        first = self.headers.get(self.anchor.segment if self.anchor else 1)
         return JournalScan(
             directory=self.directory, session_id=self.session or bytes(16), segments=tuple(self.segments),
-            first_lsn=1, last_lsn=ledger.last_lsn, durable_lsn=max(ledger.durable_lsn, self.proved),
-            frames=ledger.frames, size=sum(segment.valid_length for segment in self.segments),
+            first_lsn=self.anchor.lsn if self.anchor else 1, last_lsn=ledger.last_lsn,
+            durable_lsn=max(ledger.durable_lsn, self.proved), frames=ledger.frames,
+            size=sum(segment.valid_length for segment in self.segments),
             records=ledger.records, record_bytes=ledger.record_bytes, batch=ledger.batch,
             aborted=frozenset(ledger.aborted), control=tuple(ledger.control),
             created=first.created if first else 0, modified=ledger.modified, damage=tuple(self.damage),
-            more_damage=self.more_damage, torn=self.torn,
+            more_damage=self.more_damage, torn=self.torn, anchor=self.anchor, leftovers=self.leftovers,
         )  # fmt: skip
 
 

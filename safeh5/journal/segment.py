@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from safeh5.events import logger
 from safeh5.journal.format import SegmentHeader
 from safeh5.storage.files import Storage
 from safeh5.storage.handles import AppendFile, MappedFile
@@ -25,6 +26,23 @@ def segment_paths(storage: Storage, directory: StrPath) -> dict[int, str]:
     names = storage.list_directory(directory)
     found = {number: name for name in names if (number := segment_number(name)) is not None}
     return {number: str(Path(directory, found[number])) for number in sorted(found)}
+
+
+def remove_segments(storage: Storage, directory: StrPath, before: int) -> None:
+    """Remove the segments with numbers below `before`, which an anchor has made garbage.
+
+    Durable on return. What cannot be removed stays garbage, for the next
+    anchor or resume to remove. The oldest goes first: whoever reads along
+    finds his segment gone, never one in the middle.
+    """
+    try:
+        earlier = [path for number, path in segment_paths(storage, directory).items() if number < before]
+        for path in earlier:
+            storage.unlink(path)
+        if earlier:
+            storage.sync_directory(directory)
+    except OSError as error:
+        logger.warning("old segments in %s could not be removed: %s", directory, error.strerror or error)
 
 
 def unreadable(mapped: MappedFile) -> str:

@@ -23,6 +23,7 @@ from safeh5.storage.handles import AppendFile
 
 _LARGEST_ELAPSED: Final = 0xFFFF_FFFF
 _SYNC, _END = int(Kind.SYNC), int(Kind.END)
+_CHANGES: Final = frozenset({int(Kind.OPERATION), _END})
 
 
 class Tip(NamedTuple):
@@ -42,6 +43,8 @@ class Tip(NamedTuple):
         The latest batch.
     last_record : int
         LSN of the last frame that is not a SYNC mark.
+    last_change : int
+        LSN of the last OPERATION or END, or one not below it.
     """
 
     file: AppendFile
@@ -53,13 +56,17 @@ class Tip(NamedTuple):
     chain: int
     batch: BatchState
     last_record: int
+    last_change: int
 
     @classmethod
-    def of_new(cls, file: AppendFile, header: SegmentHeader, batch: BatchState) -> Tip:
+    def of_new(
+        cls, file: AppendFile, header: SegmentHeader, batch: BatchState, last_change: int | None = None
+    ) -> Tip:
         """The end of a segment that has nothing but a header; all before it is durable."""
+        before = header.first_lsn - 1
         return cls(
             file, header.number, header.salt, header.created, SEGMENT_HEADER_SIZE, header.first_lsn,
-            header.chain, batch, header.first_lsn - 1,
+            header.chain, batch, before, before if last_change is None else last_change,
         )  # fmt: skip
 
     def frame(
@@ -72,7 +79,7 @@ class Tip(NamedTuple):
         FormatError
             Such a frame may not stand here.
         """
-        file, number, salt, created, offset, lsn, chain, state, last_record = self
+        file, number, salt, created, offset, lsn, chain, state, last_record, last_change = self
         state = state.after(lsn, kind, flags, batch, count_in(meta, "records") if kind == _END else 0)
         pad = padding(len(payload))
         crc = extend(crc32c(payload), pad)
@@ -82,6 +89,7 @@ class Tip(NamedTuple):
         after = Tip(
             file, number, salt, created, offset + len(head) + len(payload) + len(pad), lsn + 1,
             next_chain(chain, header_crc), state, last_record if kind == _SYNC else lsn,
+            lsn if kind in _CHANGES else last_change,
         )  # fmt: skip
         return (head, payload, pad), after
 

@@ -135,8 +135,19 @@ def survey(
             lsn, offset = found.lsn, found.offset
 
 
-def parse(view: memoryview, salt: int, lsn: int, offset: int, end: int) -> RawFrame:
+def parse(
+    view: memoryview, salt: int, lsn: int, offset: int, end: int, *, base: int = 0, whole: bool = True
+) -> RawFrame:
     """The frame at `offset`, which should have the LSN `lsn` and not reach beyond `end`.
+
+    Parameters
+    ----------
+    offset, end : int
+        Bytes of the segment.
+    base : int
+        Which byte of the segment `view` begins with.
+    whole : bool
+        Check the payload too.
 
     Raises
     ------
@@ -147,14 +158,14 @@ def parse(view: memoryview, salt: int, lsn: int, offset: int, end: int) -> RawFr
     if body > end:
         raise BadPlace(offset, lsn, "the segment ends inside a frame header")
     (magic, header_crc, found, batch, payload_length, meta_length, payload_crc,
-     elapsed, kind, flags, reserved) = FRAME_HEADER.unpack_from(view, offset)  # fmt: skip
+     elapsed, kind, flags, reserved) = FRAME_HEADER.unpack_from(view, offset - base)  # fmt: skip
     if magic != FRAME_MAGIC:
         raise BadPlace(offset, lsn, "no frame begins here")
     payload_at = body + (meta_length + 7 & -8)
     # The lengths are not yet known to be true: nothing beyond `end` is touched on their word.
     if meta_length > MAX_META or payload_at > end:
         raise BadPlace(offset, lsn, "a frame header with an impossible meta length")
-    if _crc(view, extend(salt, u64(offset)), offset + COVERED_FROM, payload_at) != header_crc:
+    if _crc(view, extend(salt, u64(offset)), offset + COVERED_FROM - base, payload_at - base) != header_crc:
         raise BadPlace(offset, lsn, "wrong checksum of a frame header")
     frame_end = payload_at + (payload_length + 7 & -8)
     frame = RawFrame(
@@ -167,7 +178,7 @@ def parse(view: memoryview, salt: int, lsn: int, offset: int, end: int) -> RawFr
         raise BadPlace(offset, lsn, "unknown bits in a frame header")
     if frame_end > end:
         raise BadPlace(offset, lsn, "the segment ends inside a frame", frame)
-    if payload_length and _crc(view, 0, payload_at, frame_end) != payload_crc:
+    if whole and payload_length and _crc(view, 0, payload_at - base, frame_end - base) != payload_crc:
         raise BadPlace(offset, lsn, "wrong checksum of a payload", frame)
     return frame
 

@@ -14,6 +14,7 @@ Invariants
 3. After a failed fsync, or a failed attempt to cut off, nothing is written
    any more: the fate of the pages is unknown and a second fsync proves nothing.
 4. A segment that has a successor is durable up to the length stated there.
+5. A segment is removed only when a later one begins with an anchor that is durable.
 
 `append` and `sync` may be called from different threads; while the disk works
 for `sync`, `append` goes on.
@@ -38,6 +39,7 @@ from safeh5.errors import (
     SessionFailedError,
 )
 from safeh5.events import logger
+from safeh5.journal.anchor import Anchor
 from safeh5.journal.batches import BatchState
 from safeh5.journal.failures import NO_SPACE, broken, disk_full, poisoned
 from safeh5.journal.findings import JournalScan
@@ -51,7 +53,7 @@ from safeh5.journal.format import (
     SegmentHeader,
     encode_meta,
 )  # fmt: skip
-from safeh5.journal.segment import NewSegment, StrPath
+from safeh5.journal.segment import NewSegment, StrPath, remove_segments
 from safeh5.journal.tip import Tip
 from safeh5.options import Durability, JournalOptions
 from safeh5.storage.files import Storage
@@ -121,10 +123,11 @@ class JournalWriter:
     ) -> JournalWriter:
         """Go on with the journal that `scan` describes, in a new segment.
 
-        Nothing of what is there is touched: a torn tail stays where it is,
-        behind the length that the new segment states for the old one. All
-        frames of the scan are durable on return. A batch that was open is
-        aborted. The next record should be the RESUME record.
+        Nothing that counts is touched: a torn tail stays where it is, behind
+        the length that the new segment states for the old one; only segments
+        from before an anchor go. All frames of the scan are durable on return.
+        A batch that was open is aborted. The next record should be the RESUME
+        record.
 
         Raises
         ------
@@ -146,6 +149,8 @@ class JournalWriter:
             time.time_ns(), last.valid_length, last.chain,
         )  # fmt: skip
         writer = cls(storage, os.fspath(directory), options, header, scan.batch, scan.size)
+        if scan.leftovers:
+            remove_segments(storage, directory, scan.segments[0].number)
         if scan.batch.open:
             writer.abort_batch(scan.batch.last)
         return writer
@@ -176,13 +181,18 @@ class JournalWriter:
         return self._tip.lsn
 
     @property
+    def last_record(self) -> int:
+        """LSN of the last frame that is not a SYNC mark."""
+        return self._tip.last_record
+
+    @property
     def durable_lsn(self) -> int:
         """Every frame up to this LSN survives a power cut."""
         return self._durable
 
     @property
     def size(self) -> int:
-        """Bytes of the whole journal, all segments."""
+        """Bytes of the journal, all segments from its beginning or its anchor on."""
         return self._earlier_bytes + self._tip.offset
 
     @property
@@ -240,7 +250,7 @@ class JournalWriter:
             raise InputError(f"the description of a record has {len(meta)} bytes; {MAX_META} are allowed")
         view = byte_view(payload)
         flags = WHOLE if whole else 0
-        if self._tip.offset >= self._options.segment_bytes:
+        if self._tip.offset >= self._options.segment_size:
             self._roll()
         if kind in BARRIERS:
             # Such a frame proves that all before it is durable, so nothing may come in between.
@@ -257,6 +267,45 @@ class JournalWriter:
     def abort_batch(self, batch: int) -> int:
         """Append the ABORT of the latest batch, open or just closed; returns the LSN."""
         return self.append(Kind.ABORT, encode_meta(), batch=batch)
+
+    def anchor(self, meta: bytes) -> int:
+        """Let the journal begin anew, at a CHECKPOINT with this meta, and remove all segments before.
+
+        On return the anchor is durable and the old segments are gone. A crash
+        before leaves the whole journal, or the anchor with any of the old
+        segments beside it, which nobody looks at any more.
+
+        Parameters
+        ----------
+        meta : bytes
+            An encoded `CheckpointRecord` with all its fields. The checkpoint
+            it speaks of must be durable, and hold every batch so far.
+
+        Returns
+        -------
+        int
+            LSN of the anchor.
+
+        Raises
+        ------
+        InternalError
+            A batch is open, or the journal has records that the checkpoint has not.
+        DiskFullError, JournalWriteError, SessionFailedError
+            As `append`. No segment was removed.
+        """
+        with self._syncing, self._lock:
+            self._settle()
+            self._require_anchor(meta)
+            if self._tip.offset > SEGMENT_HEADER_SIZE:
+                self._begin_segment()
+            # From here on no batch from before can be cancelled: nobody could say what it was.
+            self._tip = self._tip._replace(batch=BatchState.anchored(self.last_batch))
+            lsn = self._write_frame(Kind.CHECKPOINT, 0, 0, meta, memoryview(b""))
+            # The anchor is on disk before the first of the segments goes that it stands for.
+            self.sync()
+            self._earlier_bytes = 0
+            remove_segments(self._storage, self.directory, self._tip.number)
+            return lsn
 
     def sync(self) -> int:
         """Make every frame appended so far durable; returns the LSN up to which all is.
@@ -347,18 +396,32 @@ class JournalWriter:
         """Go on in a new segment, if another thread has not done so already."""
         with self._syncing, self._lock:
             self._settle()
-            tip = self._tip
-            if tip.offset < self._options.segment_bytes:
-                return
-            # The new header vouches for every byte of the old segment.
-            self._sync_file(tip)
-            header = SegmentHeader(
-                self._session, tip.number + 1, tip.lsn, _DURABILITY[self._options.durability], time.time_ns(),
-                tip.offset, tip.chain,
-            )  # fmt: skip
-            self._tip = Tip.of_new(self._new_segment(header), header, tip.batch)
-            self._earlier_bytes += tip.offset
-            tip.file.close()
+            if self._tip.offset >= self._options.segment_size:
+                self._begin_segment()
+
+    def _begin_segment(self) -> None:
+        """Close the last segment and go on in a new one; both locks are held."""
+        tip = self._tip
+        # The new header vouches for every byte of the old segment.
+        self._sync_file(tip)
+        header = SegmentHeader(
+            self._session, tip.number + 1, tip.lsn, _DURABILITY[self._options.durability], time.time_ns(),
+            tip.offset, tip.chain,
+        )  # fmt: skip
+        self._tip = Tip.of_new(self._new_segment(header), header, tip.batch, tip.last_change)
+        self._earlier_bytes += tip.offset
+        tip.file.close()
+
+    def _require_anchor(self, meta: bytes) -> None:
+        """Refuse an anchor that would throw away what nothing else holds."""
+        tip = self._tip
+        anchor = Anchor.of_meta(meta, tip.number, tip.lsn)
+        if tip.batch.open or anchor is None or anchor.last_batch != tip.batch.last:
+            raise InternalError("a batch is open, or this record is no anchor of this journal", lsn=tip.lsn)
+        if anchor.applied < tip.last_change or anchor.applied > self._durable:
+            raise InternalError(
+                f"the checkpoint of LSN {anchor.applied} does not hold what the journal has", lsn=tip.lsn
+            )
 
     def _new_segment(self, header: SegmentHeader) -> AppendFile:
         segment = NewSegment(self._storage, self.directory, header)

@@ -36,20 +36,13 @@ def _step(
     step = [max(1, n) for n in shape]
     for axis in range(len(step)):
         row = math.prod(step) // step[axis] * max(1, item_bytes)
-        fitting = max(1, limit // row)
-        if fitting >= step[axis]:
-            return tuple(step)
+        if row * step[axis] <= limit:
+            break
         unit = chunks[axis] if chunks is not None else 1
-        # A row of chunks stays whole while the rest of it fits the limit.
+        fitting = limit // row
+        # A row of chunks stays whole; the axes after this one are cut instead.
         step[axis] = fitting - fitting % unit if fitting >= unit else min(unit, step[axis])
-        if step[axis] * row <= limit:
-            return tuple(step)
     return tuple(step)
-
-
-def origin(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The first element of an extent."""
-    return (0,) * len(shape)
 
 
 def slices(box: Box) -> tuple[slice, ...]:

@@ -9,7 +9,7 @@ from typing import Any, Union
 import h5py
 import msgspec
 import numpy as np
-from h5py import h5t
+from h5py import h5d, h5t
 
 from safeh5.errors import InvalidTreeError, InvalidTypeError
 from safeh5.microdata.dataset import MicroDataset
@@ -21,10 +21,16 @@ from safeh5.microdata.scratch import Scratch
 from safeh5.microdata.sources import ArraySource, Blocks, BlockSource, Source, item_weight
 from safeh5.microdata.stored import Identity, encoded_type
 from safeh5.microdata.stored_source import StoredSource
-from safeh5.microdata.values import reference_array
+from safeh5.microdata.values import REFERENCES, reference_array
 from safeh5.operations.model import Layout
 from safeh5.operations.properties import read_layout
 from safeh5.operations.values import decode_space, decode_type, encode_shape, encode_type, is_plain
+
+_FILL_TIMES = {
+    "alloc": h5d.FILL_TIME_ALLOC,
+    "never": h5d.FILL_TIME_NEVER,
+    "ifset": h5d.FILL_TIME_IFSET,
+}
 
 Committed = Union[MicroDatatype, h5py.Datatype, Identity, None]
 
@@ -78,13 +84,13 @@ def facts_of(node: MicroDataset, scratch: Scratch) -> DatasetFacts:
     encoded = encode_type(kind)
     if isinstance(data, h5py.Empty) or (isinstance(data, h5py.Dataset) and data.shape is None):
         made = scratch.dataset(data=h5py.Empty(kind.dtype), **_options(node))
-        return DatasetFacts(encoded, encode_shape(None), _layout(made, kind), None, committed)
+        return DatasetFacts(encoded, encode_shape(None), _layout(made, kind, node), None, committed)
     extent = extent_of(node, data)
     source = _source(data, extent, encoded)
     options = {"shape": extent.shape, "dtype": h5py.Datatype(kind), "maxshape": extent.limits}
     options |= _options(node)
     made = scratch.dataset(**options)
-    layout = _layout(made, kind)
+    layout = _layout(made, kind, node)
     if layout.filters:
         layout = msgspec.structs.replace(layout, filters=scratch.filters(**options))
     owner = data.id if isinstance(data, h5py.Dataset) else None
@@ -102,8 +108,13 @@ def _stored_facts(node: MicroDataset, scratch: Scratch) -> DatasetFacts:
     return DatasetFacts(stored.type, stored.space, layout, source, stored.committed, node.data.id)
 
 
-def _layout(made: Any, kind: h5t.TypeID) -> Layout:
-    return read_layout(made.get_create_plist(), kind)
+def _layout(made: Any, kind: h5t.TypeID, node: MicroDataset) -> Layout:
+    layout = read_layout(made.get_create_plist(), kind)
+    if node.fill_time is None:
+        return layout
+    if node.fill_time not in _FILL_TIMES:
+        raise InvalidTreeError(f"fill_time {node.fill_time!r} is not one of {', '.join(_FILL_TIMES)}")
+    return msgspec.structs.replace(layout, fill_time=_FILL_TIMES[node.fill_time])
 
 
 def _options(node: MicroDataset) -> dict[str, Any]:
@@ -117,7 +128,6 @@ def _options(node: MicroDataset) -> dict[str, Any]:
         "fletcher32": node.fletcher32,
         "scaleoffset": node.scaleoffset,
         "fillvalue": node.fillvalue,
-        "fill_time": node.fill_time,
         "track_times": node.track_times,
         "track_order": node.track_order,
     }
@@ -196,7 +206,7 @@ def _ready(node: MicroDataset, kind: h5t.TypeID | None) -> Any:
         data = node.data = Blocks(data)
     if data is None or isinstance(data, (Blocks, h5py.Dataset, h5py.Empty)):
         return data
-    references = reference_array(data)
+    references = reference_array(data, REFERENCES)
     if references is not None:
         return references
     if isinstance(data, np.ndarray):

@@ -24,7 +24,7 @@ from safeh5.microdata.nodes import MicroData
 from safeh5.microdata.place import Action, Placement, Step
 from safeh5.microdata.references import Resolver
 from safeh5.microdata.scratch import Scratch, about
-from safeh5.microdata.sources import ArraySource
+from safeh5.microdata.sources import ArraySource, Sink
 from safeh5.microdata.stored import Identity
 from safeh5.microdata.stored_source import StoredSource
 from safeh5.microdata.structure import Structure
@@ -175,9 +175,12 @@ class WritePlan:
         if isinstance(source, StoredSource) and step.action is Action.KEEP:
             source = StoredSource(source.dataset)
         with _named(step.path):
-            yield from source.operations(
-                step.path, facts.type, frame_bytes, self._resolver.describe(step.path, facts.owner)
-            )
+            yield from source.operations(self._sink(step), frame_bytes)
+
+    def _sink(self, step: Step) -> Sink:
+        facts = self._facts[step.node]
+        describe = self._resolver.describe(step.path, facts.owner)
+        return Sink(step.path, facts.type, facts.layout.chunks, describe)
 
     def _check_values(self) -> None:
         """Look at those values now that HDF5 might refuse when they are journaled."""
@@ -185,12 +188,12 @@ class WritePlan:
             facts = self._facts.get(step.node)
             if facts is None or is_plain(facts.type):
                 continue
-            describe = self._resolver.describe(step.path, facts.owner)
+            sink = self._sink(step)
             with about(step.path, "the data"):
                 if isinstance(facts.source, ArraySource) and isinstance(facts.source.data, np.ndarray):
-                    check_values(facts.source.data, decode_type(facts.type), describe)
+                    check_values(facts.source.data, decode_type(sink.type), sink.describe)
                 elif isinstance(facts.source, StoredSource) and _refers(facts):
-                    for _ in facts.source.operations(step.path, facts.type, FRAME_BYTES, describe):
+                    for _ in facts.source.operations(sink, FRAME_BYTES):
                         pass
 
 

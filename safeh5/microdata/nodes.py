@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from safeh5.microdata.stored import StoredNode
 
 Attributes = Mapping[str, Any]
-"""Attribute values: all that h5py takes, nodes of a tree and `Reference`."""
+"""Attribute values: all that h5py takes, and nodes of a tree, `Reference` and h5py objects as references."""
 
 
 def join(parent: str, name: str) -> str:

@@ -25,22 +25,40 @@ from safeh5.operations.values import Describe
 Written = Iterator[tuple[Operation, Buffer]]
 
 
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """The dataset that values are written to.
+
+    Attributes
+    ----------
+    path : str
+        Where it is.
+    type : bytes
+        Its type, encoded.
+    chunks : tuple of int or None
+        Its chunk shape.
+    describe : callable
+        Says what references among the values refer to.
+    """
+
+    path: str
+    type: bytes
+    chunks: tuple[int, ...] | None
+    describe: Describe
+
+
 class Source(Protocol):
     """The values of one dataset."""
 
-    def operations(self, path: str, file_type: bytes, limit: int, describe: Describe) -> Written:
-        """The operations that write all values to the dataset at `path`.
+    def operations(self, sink: Sink, limit: int) -> Written:
+        """The operations that write all values.
 
         Parameters
         ----------
-        path : str
-            The dataset.
-        file_type : bytes
-            Its type, encoded.
+        sink : Sink
+            Where to.
         limit : int
             Bytes of a payload, about.
-        describe : callable
-            Says what references refer to.
         """
 
 
@@ -65,18 +83,21 @@ class ArraySource:
     item_bytes: int
     sliced: bool = True
 
-    def operations(self, path: str, file_type: bytes, limit: int, describe: Describe) -> Written:
+    def operations(self, sink: Sink, limit: int) -> Written:
         """See `Source`."""
         if 0 in self.shape:
             return
+        path = sink.path
         data = self.data if self.sliced else np.asarray(self.data)
         if tuple(data.shape) != self.shape:
             raise InvalidTreeError(
                 f"the data of {path} changed shape from {self.shape} to {tuple(data.shape)}", dataset=path
             )
-        for box in boxes(self.shape, self.item_bytes, limit, _chunks(data)):
+        # Whole chunks of what is written: a filter that loses would lose twice
+        # where a chunk comes in two pieces.
+        for box in boxes(self.shape, self.item_bytes, limit, sink.chunks or _chunks(data)):
             block = data[slices(box)] if self.shape else data
-            yield _write(path, box, payload_of(np.asarray(block), file_type, describe))
+            yield _write(path, box, payload_of(np.asarray(block), sink.type, sink.describe))
 
 
 def _chunks(data: Any) -> tuple[int, ...] | None:
@@ -148,8 +169,9 @@ class BlockSource:
     room: int | None
     exact: bool
 
-    def operations(self, path: str, file_type: bytes, limit: int, describe: Describe) -> Written:
+    def operations(self, sink: Sink, limit: int) -> Written:
         """See `Source`."""
+        path = sink.path
         if self.blocks.started:
             raise InvalidTreeError(
                 f"the iterator of {path} has been read before", dataset=path, hint="Give the node a new one"
@@ -162,7 +184,8 @@ class BlockSource:
                 # Appends take whole rows: an axis that is not the first cannot grow in parts.
                 limit = max(limit, weight * math.prod(self.row))
             for box in boxes(block.shape, weight, limit):
-                yield self._one(path, shifted(box, done), payload_of(block[slices(box)], file_type, describe))
+                payload = payload_of(block[slices(box)], sink.type, sink.describe)
+                yield self._one(path, shifted(box, done), payload)
             done += block.shape[0]
         if self.exact and done != self.room:
             raise InvalidTreeError(f"the iterator of {path} gave {done} rows of {self.room}", dataset=path)

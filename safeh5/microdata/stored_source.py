@@ -14,11 +14,13 @@ from h5py import h5d, h5s, h5t
 from safeh5._typing import Buffer
 from safeh5.microdata.blocks import boxes
 from safeh5.microdata.payloads import as_buffer
-from safeh5.microdata.sources import Written, item_weight
+from safeh5.microdata.sources import Sink, Written, item_weight
 from safeh5.microdata.stored import object_array, relabel
 from safeh5.microdata.values import check_values
 from safeh5.operations.model import Box, WriteChunk, WriteData
 from safeh5.operations.values import Describe, decode_type, is_plain, pack
+
+Chunks = tuple[int, ...] | None
 
 _LOSSLESS = frozenset({1, 2, 3, 4, 5, 307, 32000, 32001, 32004, 32008, 32015, 32026})
 """HDF5's own filters (scale-offset not) and bzip2, LZF, Blosc, LZ4, Bitshuffle, Zstandard, Blosc 2."""
@@ -40,7 +42,7 @@ class StoredSource:
     dataset: h5d.DatasetID
     as_stored: bool = False
 
-    def operations(self, path: str, file_type: bytes, limit: int, describe: Describe) -> Written:
+    def operations(self, sink: Sink, limit: int) -> Written:
         """See `Source`."""
         plist = self.dataset.get_create_plist()
         chunks = tuple(plist.get_chunk()) if plist.get_layout() == h5d.CHUNKED else None
@@ -49,13 +51,16 @@ class StoredSource:
         # A lossy filter run twice may lose twice, and one that is not
         # installed cannot run at all: such chunks go over as they are.
         if self.as_stored and is_plain(source_type) and filters - _LOSSLESS:
-            yield from self._chunks(path)
+            yield from self._chunks(sink.path)
             return
-        for box in self._stored(chunks, limit):
-            yield self._block(path, box, source_type, describe)
+        for box in self._stored(chunks, sink.chunks, limit):
+            yield self._block(sink.path, box, source_type, sink.describe)
 
-    def _stored(self, chunks: tuple[int, ...] | None, limit: int) -> Iterator[Box]:
-        """Boxes of what was ever written; the fill value stands for the rest."""
+    def _stored(self, chunks: Chunks, wanted: Chunks, limit: int) -> Iterator[Box]:
+        """Boxes of what was ever written; the fill value stands for the rest.
+
+        Where other chunks are `wanted`, all of it: each of them comes whole.
+        """
         space = self.dataset.get_space()
         if space.get_simple_extent_type() == h5s.NULL:
             return
@@ -64,7 +69,10 @@ class StoredSource:
         if chunks is None:
             if self.dataset.get_space_status() == h5d.SPACE_STATUS_NOT_ALLOCATED and self._plain_layout():
                 return
-            yield from boxes(shape, weight, limit)
+            yield from boxes(shape, weight, limit, wanted)
+            return
+        if wanted is not None and wanted != chunks:
+            yield from boxes(shape, weight, limit, wanted)
             return
         count = self.dataset.get_num_chunks()
         if count == math.prod(-(-n // c) for n, c in zip(shape, chunks, strict=True)):

@@ -42,7 +42,7 @@ def make_attribute(scratch: Scratch, value: Any) -> StoredAttribute:
         if _size(value) > _HEADER_LIMIT:
             scratch.try_attribute(value)
         return value
-    references = reference_array(value)
+    references = reference_array(value, _REFERRING)
     if references is not None:
         return StoredAttribute(encode_type(references.dtype), encode_shape(references.shape), references)
     return scratch.attribute(_with_strings(value))
@@ -64,8 +64,8 @@ def _with_strings(value: Any) -> Any:
     return value
 
 
-def reference_array(value: Any) -> Array | None:
-    """`value` as an array of references, None when it holds none."""
+def reference_array(value: Any, kinds: tuple[type, ...]) -> Array | None:
+    """`value` as an array of references, None when it holds none; `kinds` are what refers."""
     if isinstance(value, np.ndarray):
         if _refers(value.dtype):
             return value
@@ -76,7 +76,7 @@ def reference_array(value: Any) -> Array | None:
         items, shape = list(value), (len(value),)
     else:
         items, shape = [value], ()
-    if not any(_is_reference(item) for item in items):
+    if not any(isinstance(item, kinds) for item in items):
         return None
     out = np.empty(len(items), dtype=_reference_dtype(items))
     for i, item in enumerate(items):
@@ -94,8 +94,11 @@ def _refers(dtype: np.dtype[Any]) -> bool:
         return False
 
 
-def _is_reference(value: Any) -> bool:
-    return isinstance(value, (MicroData, Reference, h5r.Reference, h5py.Group, h5py.Dataset, h5py.Datatype))
+REFERENCES: tuple[type, ...] = (MicroData, Reference, h5r.Reference)
+"""What is a reference and nothing else."""
+
+_REFERRING = (*REFERENCES, h5py.Group, h5py.Dataset, h5py.Datatype)
+"""What an attribute takes for a reference: an h5py dataset among data stands for its values."""
 
 
 def _is_region(value: Any) -> bool:
@@ -106,7 +109,7 @@ def _is_region(value: Any) -> bool:
 
 def _reference_dtype(items: list[Any]) -> np.dtype[Any]:
     present = [item for item in items if item is not None]
-    odd = next((item for item in present if not _is_reference(item)), None)
+    odd = next((item for item in present if not isinstance(item, _REFERRING)), None)
     if odd is not None:
         raise InvalidTypeError(f"a {type(odd).__name__} stands among references")
     regions = [_is_region(item) for item in present]

@@ -94,11 +94,26 @@ class SealRecord(msgspec.Struct, frozen=True, kw_only=True):
     time: int
 
 
-class CheckpointRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything up to `applied` is in the staging file, which is on disk."""
+class CheckpointRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything up to `applied` is in the staging file, which is on disk.
+
+    Attributes
+    ----------
+    applied : int
+        LSN of the last record in it, or of a note behind that.
+    time : int
+        Nanoseconds since the epoch.
+    session : bytes or None
+        The meta of the SESSION record. With it the checkpoint is an *anchor*:
+        it begins a segment, and the segments before are removed.
+    last_batch : int or None
+        In an anchor: number of the latest batch, 0 when there was none.
+    """
 
     applied: int
     time: int
+    session: bytes | None = None
+    last_batch: int | None = None
 
 
 class CommitRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ SET_ASIDE      the sidecar under the old name or the new one
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 
@@ -100,11 +101,18 @@ class _Recovery:
             logger.info("%s: %s", self.names.target, step.value)
             try:
                 _STEPS[step](self)
-            except OSError as error:
-                if isinstance(error, SafeH5Error):
-                    raise
-                raise _failed(step, self.names, error) from error
+            except BaseException as error:
+                self._leave_workshop()
+                if isinstance(error, OSError) and not isinstance(error, SafeH5Error):
+                    raise _failed(step, self.names, error) from error
+                raise
         return self._report()
+
+    def _leave_workshop(self) -> None:
+        """Remove what was being built, which on a full disk is in the way."""
+        if self.built_in is not self.names and self.storage.exists(self.built_in.sidecar):
+            with contextlib.suppress(OSError):
+                self.storage.remove_tree(self.built_in.sidecar)
 
     def _remember_salvage(self) -> None:
         """An earlier run did the work; it was cut off before it could report."""
@@ -141,7 +149,7 @@ class _Recovery:
         """Build the file from the journal; with an output, in a workshop of its own."""
         scan, session = self.evidence.scan, self.evidence.session
         assert session is not None and scan is not None
-        self.built_in = names = self.names if self.output is None else self._workshop()
+        names = self.names if self.output is None else self._workshop()
         built = replay(self.storage, names, session, scan, self.progress, any_base=self.output is not None)
         self.records, self.bytes = built.records, built.bytes
         self._make_ready(names, built.staging)
@@ -152,7 +160,7 @@ class _Recovery:
         The staging file of the damaged session may hold what the journal has
         lost, so it stays as it is.
         """
-        self.built_in = names = self._workshop()
+        names = self._workshop()
         built = salvage(self.storage, names, self.evidence, self.progress, any_base=self.output is not None)
         self.records, self.bytes, self.losses = built.records, built.bytes, built.losses
         self._make_ready(names, built.staging)
@@ -250,7 +258,7 @@ class _Recovery:
         """
         self._require_free_output()
         beside = self.names if self.output is None else Names.of(self.output)
-        workshop = Names(self._base(), beside.new_sidecar(self._session_id()))
+        self.built_in = workshop = Names(self._base(), beside.new_sidecar(self._session_id()))
         if self.storage.exists(workshop.sidecar):
             self.storage.remove_tree(workshop.sidecar)
         self.storage.make_directory(workshop.sidecar)

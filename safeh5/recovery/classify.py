@@ -60,7 +60,10 @@ def explain(evidence: Evidence, condition: Condition) -> tuple[str, str | None]:
     """The condition in a sentence, and the command to run next (or None)."""
     if evidence.names.is_aside and condition not in (Condition.FOREIGN, Condition.UNSUPPORTED):
         return "A session that was set aside; it can be built into another file.", recover_command(
-            evidence.names.sidecar, "--salvage" if evidence.damaged else "--replay", "--output", "FILE.h5"
+            evidence.names.sidecar,
+            "--salvage" if condition is Condition.CORRUPT else "--replay",
+            "--output",
+            "FILE.h5",
         )
     where = evidence.names.target
     if condition is Condition.CLEAN:
@@ -82,6 +85,12 @@ def explain(evidence: Evidence, condition: Condition) -> tuple[str, str | None]:
         return "The session was rolled back; the target is as it was.", recover_command(where, "--rollback")
     if condition is Condition.IN_DOUBT:
         return "The session was committing; only its last steps are missing.", recover_command(where)
+    if evidence.checkpoint_problem:
+        return (
+            "The session was interrupted, and the checkpoint that its journal builds on is lost:"
+            f" {evidence.checkpoint_problem}.",
+            recover_command(where, "--rollback"),
+        )
     if condition is Condition.SUSPENDED:
         return "The session was suspended in good order and can be resumed or replayed.", recover_command(
             where

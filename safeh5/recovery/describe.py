@@ -35,7 +35,7 @@ def status_report(evidence: Evidence) -> StatusReport:
         records=scan.records,
         bytes=scan.record_bytes,
         durable_lsn=scan.durable_lsn,
-        began=iso(scan.created),
+        began=iso(evidence.session.time if evidence.session is not None else scan.created),
         last_activity=iso(scan.modified),
         # What a live writer is just writing looks torn and unfinished to us.
         torn=None if condition is Condition.LIVE else torn_report(scan),

@@ -16,6 +16,7 @@ import msgspec
 from safeh5.errors import ForeignSidecarError, JournalError, UnsupportedVersion
 from safeh5.journal import ControlFrame, Frame, JournalScan, Kind, salvage_frames, scan
 from safeh5.operations.control import CommitRecord, SessionRecord, decode_control
+from safeh5.recovery.checkpoint import checkpoint_problem
 from safeh5.recovery.note import SalvageNote, read_note
 from safeh5.storage import Names, Owner, Storage, TargetLock
 from safeh5.storage.fingerprint import Fingerprint
@@ -60,6 +61,9 @@ class Evidence:
         Who says to have written.
     salvaged : SalvageNote or None
         What an earlier salvage of this session came to.
+    checkpoint_problem : str
+        Why the checkpoint cannot be gone on from that the journal builds on;
+        empty when it can, or when the journal can do without.
     """
 
     names: Names
@@ -75,6 +79,7 @@ class Evidence:
     target: Fingerprint | None = None
     owner: Owner | None = None
     salvaged: SalvageNote | None = None
+    checkpoint_problem: str = ""
 
 
 def examine(storage: Storage, names: Names, *, locked: bool | None = None) -> Evidence:
@@ -101,7 +106,7 @@ def examine(storage: Storage, names: Names, *, locked: bool | None = None) -> Ev
         return Evidence(names, locked, Sidecar.FOREIGN, "it is not a directory", target=target)
     owner = Owner.read(storage, names.owner)
     try:
-        journal = scan(storage, names.sidecar)
+        return _read_journal(storage, names, locked, scan(storage, names.sidecar), target, owner)
     except ForeignSidecarError as error:
         return Evidence(names, locked, Sidecar.FOREIGN, error.message, target=target, owner=owner)
     except UnsupportedVersion as error:
@@ -116,7 +121,6 @@ def examine(storage: Storage, names: Names, *, locked: bool | None = None) -> Ev
             safe="Nothing was touched",
             hint="See to the permissions or the disk, then call again",
         ) from error
-    return _read_journal(storage, names, locked, journal, target, owner)
 
 
 def _read_journal(
@@ -132,7 +136,7 @@ def _read_journal(
     commit: CommitRecord | None = None
     control = journal.control if not journal.damage else _control_past_damage(storage, journal)
     try:
-        session = _last(control, Kind.SESSION, SessionRecord)
+        session = _how_it_began(journal, control)
         commit = _last(control, Kind.COMMIT, CommitRecord)
     except JournalError as error:
         problem = error.message
@@ -152,7 +156,21 @@ def _read_journal(
         target=target,
         owner=owner,
         salvaged=read_note(storage, names),
+        checkpoint_problem=_checkpoint_problem(storage, names, locked, journal),
     )
+
+
+def _how_it_began(journal: JournalScan, control: tuple[ControlFrame, ...]) -> SessionRecord | None:
+    if journal.anchor is not None:
+        return decode_control(SessionRecord, journal.anchor.session)
+    return _last(control, Kind.SESSION, SessionRecord)
+
+
+def _checkpoint_problem(storage: Storage, names: Names, locked: bool, journal: JournalScan) -> str:
+    # A session that is running may be just writing the slots.
+    if journal.anchor is None or locked:
+        return ""
+    return checkpoint_problem(storage, names.staging, journal)
 
 
 def _control_past_damage(storage: Storage, journal: JournalScan) -> tuple[ControlFrame, ...]:

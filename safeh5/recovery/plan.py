@@ -23,6 +23,7 @@ from safeh5.errors import (
     UnsupportedVersion,
     recover_command,
 )
+from safeh5.recovery.checkpoint import checkpoint_lost
 from safeh5.recovery.classify import classify, explain, same_content, target_state
 from safeh5.recovery.evidence import Evidence
 from safeh5.recovery.report import Action, Condition, TargetState
@@ -89,6 +90,8 @@ def make_plan(evidence: Evidence, action: Action, *, output: str | None = None, 
         If the condition does not allow `action`.
     TargetChangedError
         If somebody else wrote the target since the session began.
+    CheckpointLostError
+        If the journal builds on a checkpoint that is not there.
     NothingToRecoverError
         If there is neither a session nor a file.
     """
@@ -154,6 +157,7 @@ def _plan_salvage(evidence: Evidence, condition: Condition, output: str | None) 
     if evidence.session is None:
         raise _nothing_to_build_on(evidence)
     if output is not None:
+        require_checkpoint(evidence)
         return Plan(Action.SALVAGE, condition, (Step.SALVAGE, Step.OUTPUT))
     if evidence.names.is_aside:
         raise _set_aside(evidence, Action.SALVAGE)
@@ -167,6 +171,7 @@ def _plan_salvage(evidence: Evidence, condition: Condition, output: str | None) 
     if evidence.commit is not None and same_content(evidence.staging, evidence.commit.result):
         # The journal is damaged, but what it led to is whole and was decided on.
         return Plan(Action.SALVAGE, condition, (*keep, Step.PLACE, Step.SET_ASIDE))
+    require_checkpoint(evidence)
     return Plan(Action.SALVAGE, condition, (Step.SALVAGE, *keep, Step.NOTE, Step.PLACE, Step.SET_ASIDE))
 
 
@@ -174,6 +179,7 @@ def _plan_replay(evidence: Evidence, action: Action, condition: Condition, outpu
     if condition is Condition.CORRUPT:
         raise corrupt_journal(evidence)
     if output is not None:
+        require_checkpoint(evidence)
         changed = target_state(evidence) is TargetState.CHANGED
         warning = ("the target has changed since the session began: the result starts from it as it is now",)
         return Plan(action, condition, (Step.REPLAY, Step.OUTPUT), warning if changed else ())
@@ -187,7 +193,16 @@ def _plan_replay(evidence: Evidence, action: Action, condition: Condition, outpu
     _require_base(evidence)
     if evidence.commit is not None and same_content(evidence.staging, evidence.commit.result):
         return Plan(action, condition, (*torn, Step.PLACE, Step.RETIRE))
+    require_checkpoint(evidence)
     return Plan(action, condition, (*torn, Step.REPLAY, Step.COMMIT, Step.PLACE, Step.RETIRE))
+
+
+def require_checkpoint(evidence: Evidence) -> None:
+    """Raise `CheckpointLostError` if the journal builds on a checkpoint that is not there."""
+    if evidence.checkpoint_problem:
+        assert evidence.scan is not None
+        names = evidence.names
+        raise checkpoint_lost(names.staging, names.target, evidence.scan, evidence.checkpoint_problem)
 
 
 def _nothing_to_build_on(evidence: Evidence) -> CorruptJournalError:

@@ -81,13 +81,18 @@ def require_commit_possible(names: Names, session: SessionRecord, lock: TargetLo
     LockLostError
         If the lock file was taken away under the session.
     """
+    require_lock(lock)
+    require_base(names, session)
+
+
+def require_lock(lock: TargetLock) -> None:
+    """Raise `LockLostError` if the lock file was taken away under the session."""
     if not lock.held():
         raise LockLostError(
             "the lock file was removed while the session was open, so another writer may be at work",
-            path=names.lock,
+            path=lock.path,
             safe="The target is untouched and everything acknowledged is in the journal",
         )
-    require_base(names, session)
 
 
 def place(storage: Storage, names: Names) -> None:

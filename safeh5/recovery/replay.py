@@ -17,6 +17,7 @@ from safeh5.journal import JournalScan, records
 from safeh5.operations import codec
 from safeh5.operations.control import SessionRecord
 from safeh5.options import MIB
+from safeh5.recovery.checkpoint import open_checkpoint
 from safeh5.storage import Names, Storage
 from safeh5.storage.fingerprint import Fingerprint
 
@@ -95,10 +96,12 @@ def replay(
     ------
     ApplyError
         If HDF5 refuses a record; it says which.
+    CheckpointLostError
+        If the journal builds on a checkpoint that is not there.
     """
     staging = None
     if not _cheap_to_rebuild(session, journal):
-        staging = Staging.last_checkpoint(staging_place(storage, names, journal.session_id))
+        staging = open_checkpoint(staging_place(storage, names, journal.session_id), journal)
     if staging is None:
         staging = begin_staging(storage, names, journal.session_id, session, progress, any_base=any_base)
     return apply_records(staging, storage, journal, progress)

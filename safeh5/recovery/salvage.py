@@ -16,6 +16,7 @@ from safeh5.events import Progress, ProgressEvent, logger
 from safeh5.journal import WHOLE, Frame, Gap, JournalScan, Kind, salvage_frames
 from safeh5.journal.format import FormatError, count_in
 from safeh5.operations import codec
+from safeh5.recovery.checkpoint import open_checkpoint
 from safeh5.recovery.evidence import Evidence
 from safeh5.recovery.replay import begin_staging, staging_place
 from safeh5.recovery.report import Loss
@@ -45,13 +46,19 @@ class Salvaged:
 def salvage(
     storage: Storage, names: Names, evidence: Evidence, progress: Progress, *, any_base: bool = False
 ) -> Salvaged:
-    """Build a staging file from every batch that is whole."""
+    """Build a staging file from every batch that is whole.
+
+    Raises
+    ------
+    CheckpointLostError
+        If the journal builds on a checkpoint that is not there.
+    """
     scan, session = evidence.scan, evidence.session
     assert scan is not None and session is not None, "the plan saw to that"
     audit = _audit(storage, scan)
     while True:
         # What the last checkpoint holds is not lost, whatever happened to the journal before it.
-        staging = Staging.last_checkpoint(staging_place(storage, names, scan.session_id))
+        staging = open_checkpoint(staging_place(storage, names, scan.session_id), scan)
         if staging is None:
             staging = begin_staging(storage, names, scan.session_id, session, progress, any_base=any_base)
         try:

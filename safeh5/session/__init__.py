@@ -44,6 +44,7 @@ def open(
     userblock_size: int | None = None,
     track_order: bool | None = None,
     segment_bytes: int = 256 * MIB,
+    journal_limit: int = 1024 * MIB,
     checkpoint_bytes: int = 256 * MIB,
     checkpoint_seconds: float = 60.0,
     applier: ApplierKind | str = ApplierKind.INLINE,
@@ -80,7 +81,12 @@ def open(
     libver, userblock_size, track_order
         As in `h5py.File`, for a file made anew.
     segment_bytes : int
-        Size at which the journal begins a new segment file.
+        Size at which the journal begins a new segment file; at most a quarter
+        of `journal_limit`.
+    journal_limit : int
+        When the journal has grown beyond so many bytes, the session
+        checkpoints and removes what the checkpoint holds. So the journal takes
+        no more than this, and one batch, on the disk.
     checkpoint_bytes, checkpoint_seconds : int, float
         The session checkpoints by itself after so many payload bytes, or so
         much time with anything written; recovery then starts from there.
@@ -112,7 +118,12 @@ def open(
         mode=mode,
         resume=resume,
         recover=None if recover is None else choose(Action, recover, "recover"),
-        journal=JournalOptions(choose(Durability, durability, "durability"), interval_ms, segment_bytes),
+        journal=JournalOptions(
+            choose(Durability, durability, "durability"),
+            interval_ms,
+            segment_bytes,
+            journal_limit=journal_limit,
+        ),
         on_error=choose(OnError, on_error, "on_error"),
         verify=choose(VerifyLevel, verify, "verify"),
         creation=FileCreation(libver=libver, userblock_size=userblock_size, track_order=track_order),

@@ -16,6 +16,7 @@ from safeh5.storage.fingerprint import Fingerprint
 
 def prepare(parts: Parts) -> Fingerprint:
     """Finish the staging file: whole, closed, verified, durable. Nothing is decided by that."""
+    parts.log.settle()
     parts.workspace.finish(parts.log.sync())
     return publish.make_ready(parts.storage, parts.names, parts.verify, parts.progress)
 

@@ -25,6 +25,7 @@ class IntervalSync:
         self._seconds = interval_ms / 1000
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
+        self._stopped = False
 
     def note(self) -> None:
         """Something was written that is to be durable within the interval."""
@@ -37,7 +38,7 @@ class IntervalSync:
     def stop(self) -> None:
         """Forget what is pending; the caller syncs itself."""
         with self._lock:
-            timer, self._timer = self._timer, None
+            timer, self._timer, self._stopped = self._timer, None, True
         if timer is not None:
             timer.cancel()
 
@@ -49,4 +50,6 @@ class IntervalSync:
         except SafeH5Error as error:
             # The journal has poisoned itself: the next call of the session
             # raises. Nobody could catch it here.
+            if self._stopped:
+                return  # or it was closed, by a session that has synced it itself
             logger.error("the journal could not be made durable: %s", error)

@@ -28,7 +28,7 @@ from safeh5.errors import FreeSpaceError
 from safeh5.events import logger
 from safeh5.journal import JournalWriter, Kind
 from safeh5.operations import codec
-from safeh5.operations.control import ControlRecord, encode_control
+from safeh5.operations.control import CheckpointRecord, ControlRecord, encode_control, now
 from safeh5.operations.model import Operation
 
 
@@ -64,7 +64,7 @@ class BatchLog:
     def record(self, operation: Operation, payload: Buffer = b"") -> int:
         """Append one operation of the open batch; returns its LSN. Not durable yet."""
         assert self._batch is not None
-        self._settle()
+        self.settle()
         lsn = self.journal.append(Kind.OPERATION, codec.encode(operation), payload, batch=self._batch)
         self._records += 1
         return lsn
@@ -86,15 +86,34 @@ class BatchLog:
             return
         self._owing = batch
         try:
-            self._settle()
+            self.settle()
         except FreeSpaceError as error:
             logger.warning("batch %s is cancelled, to be noted when there is room: %s", batch, error)
 
     def control(self, kind: Kind, record: ControlRecord) -> int:
         """Append a control record and make it, and all before it, durable."""
-        self._settle()
+        self.settle()
         self.journal.append(kind, encode_control(record))
         return self.journal.sync()
+
+    def anchor(self, session: ControlRecord, applied: int) -> int:
+        """Let the journal begin anew at a checkpoint that holds everything up to `applied`.
+
+        On return the segments before are gone, or garbage.
+
+        Parameters
+        ----------
+        session : SessionRecord
+            How the session began.
+        applied : int
+            LSN up to which the staging file's last checkpoint holds the journal.
+        """
+        self.settle()
+        record = CheckpointRecord(
+            applied=applied, time=now(), session=encode_control(session), last_batch=self.journal.last_batch
+        )
+        self.journal.anchor(encode_control(record))
+        return self.journal.durable_lsn
 
     def sync(self) -> int:
         """Make everything appended so far durable; returns the LSN up to which it is."""
@@ -104,8 +123,14 @@ class BatchLog:
         """Make the journal durable up to `lsn`; another thread's sync may have done it already."""
         self.journal.sync_to(lsn)
 
-    def _settle(self) -> None:
-        """Append the ABORT that is owed, if any (invariant 2)."""
+    def settle(self) -> None:
+        """Append the ABORT that is owed, if any (invariant 2).
+
+        Raises
+        ------
+        DiskFullError
+            There is still no room for it.
+        """
         if self._owing is not None:
             self.journal.abort_batch(self._owing)
             self._owing = None

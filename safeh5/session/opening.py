@@ -49,7 +49,7 @@ from safeh5.recovery.act import carry_out, remove_leftovers, save_torn
 from safeh5.recovery.classify import classify, explain
 from safeh5.recovery.evidence import Evidence, examine
 from safeh5.recovery.locking import lock_target
-from safeh5.recovery.plan import corrupt_journal, make_plan
+from safeh5.recovery.plan import corrupt_journal, make_plan, require_checkpoint
 from safeh5.recovery.report import Action, Condition
 from safeh5.session.beside import Beside
 from safeh5.session.log import BatchLog
@@ -285,6 +285,7 @@ def _resume(
     storage: Storage, names: Names, lock: TargetLock, opening: Opening, evidence: Evidence
 ) -> Session:
     assert evidence.scan is not None and evidence.session is not None
+    require_checkpoint(evidence)
     journal_scan: JournalScan = evidence.scan
     save_torn(storage, evidence)
     journal = JournalWriter.resume(storage, names.sidecar, journal_scan, opening.journal)
@@ -300,7 +301,7 @@ def _resume(
         evidence.session,
         journal,
         journal_scan.session_id,
-        journaled=journal_scan.records > 0,
+        journaled=journal_scan.records > 0 or not journal_scan.is_complete,
     )
 
 

@@ -40,11 +40,12 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import h5py
 import numpy.typing as npt
@@ -68,6 +69,7 @@ from safeh5.operations.control import CheckpointRecord, RollbackRecord, SealReco
 from safeh5.operations.model import Operation
 from safeh5.operations.values import StoredReference
 from safeh5.options import Durability, JournalOptions, OnError
+from safeh5.recovery import publish
 from safeh5.session import ending
 from safeh5.session.interval import IntervalSync
 from safeh5.session.parts import Parts
@@ -75,6 +77,9 @@ from safeh5.session.stream import Stream
 from safeh5.session.streaming import absolute, new_dataset, open_stream
 from safeh5.session.written import Written
 from safeh5.storage.fingerprint import Fingerprint
+
+_PRUNING_PAUSE: Final = 30.0
+"""Seconds after a failed checkpoint in which a full journal is no reason for another."""
 
 
 class State(StrEnum):
@@ -122,6 +127,7 @@ class Session:
         self._spoiled: BaseException | None = None
         self._undo: list[Callable[[], None]] = []
         self._pid = os.getpid()
+        self._no_pruning_before = 0.0
 
     # --- looking ------------------------------------------------------------------
 
@@ -138,8 +144,8 @@ class Session:
 
     @property
     def last_lsn(self) -> int:
-        """LSN of the last record appended to the journal."""
-        return self._log.journal.next_lsn - 1
+        """LSN of the last record appended to the journal; its own sync marks do not count."""
+        return self._log.journal.last_record
 
     @property
     def durable_lsn(self) -> int:
@@ -345,17 +351,28 @@ class Session:
     def _tend(self) -> None:
         """Checkpoint when enough has come together; what was acknowledged does not depend on it."""
         with self._mutex:
-            if self.state is not State.OPEN or self._log.in_batch or not self._workspace.is_due():
+            if self.state is not State.OPEN or self._log.in_batch:
+                return
+            prune = self._journal_is_full and time.monotonic() >= self._no_pruning_before
+            if not prune and not self._workspace.is_due():
                 return
             try:
                 self.checkpoint()
             except (FreeSpaceError, ApplyError) as error:
                 logger.warning("no checkpoint: %s", error)
                 self._workspace.drop()
+                # The journal stays full until one succeeds; not every record can try.
+                self._no_pruning_before = time.monotonic() + _PRUNING_PAUSE
+
+    @property
+    def _journal_is_full(self) -> bool:
+        return self._log.journal.size > self._options.journal_limit
 
     def _abandon_batch(self, error: BaseException) -> None:
         """Cancel the open batch; the staging file may hold a part of it (invariant 3)."""
         if not self._log.in_batch:
+            # Interrupted when its END was in the journal already: the batch exists.
+            self._workspace.journaled = True
             return
         records, self._spoiled = self._log.records, None
         while self._undo:
@@ -390,11 +407,19 @@ class Session:
         return self.durable_lsn
 
     def checkpoint(self) -> None:
-        """Make everything written so far durable, and bring it to the staging file on disk."""
+        """Make everything written so far durable, and bring it to the staging file on disk.
+
+        When the journal has grown beyond `journal_limit`, what the checkpoint
+        holds is removed from it.
+        """
         with self._working("checkpoint"):
+            self._log.settle()
             applied = self._all_durable()
             self._workspace.checkpoint(applied)
-            self._log.control(Kind.CHECKPOINT, CheckpointRecord(applied=applied, time=now()))
+            if self._journal_is_full:
+                self._log.anchor(self._parts.record, applied)
+            else:
+                self._log.control(Kind.CHECKPOINT, CheckpointRecord(applied=applied, time=now()))
 
     # --- ending -------------------------------------------------------------------
 
@@ -405,12 +430,15 @@ class Session:
 
         Raises
         ------
-        TargetChangedError, LockLostError, VerificationError, DiskFullError
+        TargetChangedError, VerificationError, DiskFullError
             Nothing was decided: target untouched, session open as before.
+        LockLostError
+            Nothing was decided, and the session has FAILED: somebody else may hold the lock now.
         SessionFailedError
             The disk failed in the last steps; ``safeh5 recover`` finishes them.
         """
         with self._working("commit"):
+            self._require_lock()
             if not self._workspace.journaled and self._parts.record.copy:
                 # Nothing was changed: the target is its own result.
                 self._leave(State.COMMITTED, ending.retire)
@@ -431,7 +459,7 @@ class Session:
         self.state = State.COMMITTING
         try:
             ending.decide(self._parts, result)
-        except (TargetChangedError, LockLostError, FreeSpaceError):
+        except (TargetChangedError, FreeSpaceError):
             self.state = State.OPEN
             raise
         except BaseException:
@@ -447,8 +475,14 @@ class Session:
             Keep the sidecar under another name instead of deleting it.
         """
         with self._working("roll back"):
+            self._require_lock()
             self._workspace.drop()
-            self._log.control(Kind.ROLLBACK, RollbackRecord(time=now()))
+            try:
+                self._log.control(Kind.ROLLBACK, RollbackRecord(time=now()))
+            except FreeSpaceError as error:
+                # The record only spares a question after a crash in the next
+                # step; to give up must be possible on a full disk.
+                logger.warning("the roll back is not noted in the journal: %s", error)
             self._leave(State.ROLLED_BACK, ending.set_aside if keep else ending.retire)
 
     def suspend(self) -> None:
@@ -457,12 +491,15 @@ class Session:
         On return everything written is durable and the lock is free.
         """
         with self._working("suspend"):
+            self._require_lock()
             self._log.control(Kind.SEAL, SealRecord(time=now()))
             self._workspace.drop()
             self._leave(State.SUSPENDED, ending.nothing)
 
     def _leave(self, state: State, last_steps: Callable[[Parts], None]) -> None:
         """Do what is left after the decision; whatever happens, let go of everything."""
+        if self._interval is not None:
+            self._interval.stop()
         try:
             last_steps(self._parts)
         except OSError as error:
@@ -473,6 +510,9 @@ class Session:
                 safe="Nothing is lost",
                 hint="Finish with: " + recover_command(self.target),
             ) from error
+        except BaseException:
+            self._fail()
+            raise
         self.state = state
         self._let_go()
 
@@ -509,7 +549,8 @@ class Session:
         """Fail the session when the journal has (invariant 4)."""
         try:
             yield
-        except JournalWriteError:
+        except (JournalWriteError, SessionFailedError):
+            # The second when the interval's thread met the failure first.
             with self._mutex:
                 if self._log.journal.failed and self.state is not State.FAILED:
                     self._fail()
@@ -528,8 +569,17 @@ class Session:
                 safe="What was acknowledged is in the journal",
                 hint="Bring it back with: " + recover_command(self.target),
             )
-        if self.state not in (State.OPEN, State.COMMITTING):
+        if self.state is not State.OPEN:
+            # COMMITTING too: what a progress callback wrote now would be acknowledged and not committed.
             raise SessionStateError(f"the session is {self.state}", path=self.target)
+
+    def _require_lock(self) -> None:
+        """Before anything that other sessions of this target could not bear."""
+        try:
+            publish.require_lock(self._parts.lock)
+        except LockLostError:
+            self._fail()
+            raise
 
     # --- with ---------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ import h5py
 
 from safeh5._typing import Buffer
 from safeh5.applier import Staging
+from safeh5.errors import ApplyError, FreeSpaceError
 from safeh5.events import Progress
 from safeh5.journal import JournalScan
 from safeh5.operations.control import SessionRecord
@@ -151,7 +152,7 @@ class Inline:
 
     def abandoned(self, records: int, *, refused: bool) -> None:
         """Throw away a staging file that may hold a part of a batch that does not exist."""
-        if records == 1 and refused:
+        if records == 1 and refused and self._is_sound():
             # HDF5 refused a single operation: it does so before changing
             # anything, so objects that are open on the file stay valid. That
             # this holds is not relied on for a checkpoint.
@@ -172,7 +173,12 @@ class Inline:
 
     def checkpoint(self, lsn: int) -> None:
         """Checkpoint, of a file that is sure."""
-        self._sure().checkpoint(lsn)
+        try:
+            self._sure().checkpoint(lsn)
+        except BaseException:
+            # It is the old checkpoint or the new one; which, is found out when it is next needed.
+            self.drop()
+            raise
         self._fresh_bytes, self._fresh_since = 0, None
 
     def finish(self, lsn: int) -> None:
@@ -186,6 +192,15 @@ class Inline:
         staging, self._staging, self._doubtful = self._staging, None, False
         if staging is not None:
             staging.drop()
+
+    def _is_sound(self) -> bool:
+        """Whether the disk below the staging file has not failed."""
+        try:
+            if self._staging is not None:
+                self._staging.check()
+        except (ApplyError, FreeSpaceError):
+            return False
+        return True
 
     def _ready(self) -> Staging:
         if self._staging is None:

@@ -57,9 +57,10 @@ class Storage:
 
     # --- whole files -----------------------------------------------------------
 
-    def read_bytes(self, path: StrPath, limit: int | None = None) -> bytes:
-        """The content of a file, or its first `limit` bytes."""
+    def read_bytes(self, path: StrPath, limit: int | None = None, offset: int = 0) -> bytes:
+        """The content of a file from byte `offset` on, or the first `limit` bytes of that."""
         with open(path, "rb") as file:
+            file.seek(offset)
             return file.read(-1 if limit is None else limit)
 
     def write_new(self, path: StrPath, data: Buffer) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Final
 
-_Handler = Callable[[int, FrameType | None], Any] | int | None
+_Handler = Callable[[int, FrameType | None], Any]
 
 _SIGNALS: Final = tuple(
     number
@@ -35,62 +35,62 @@ class Uninterrupted:
     leaving takes about ten microseconds.
     """
 
+    # Whether handlers are being held back. All that matters is in the order of the lines that set
+    # it: a handler may raise at any bytecode while it is False, and at none while it is True.
     _active = False
 
     def __init__(self) -> None:
-        self._held: list[tuple[int, _Handler]] = []
+        self._handlers: dict[int, _Handler] = {}
         self._arrived: list[int] = []
         self._outermost = False
         self._collected = False
 
     def __enter__(self) -> None:
         if not Uninterrupted._active and threading.current_thread() is threading.main_thread():
-            Uninterrupted._active = self._outermost = True
             try:
-                self._hold()
+                self._replace()
             except BaseException:
-                # A signal came between two of the replacements; the block is not entered.
-                self._leave()
+                # A signal came before all were replaced; the block is not entered.
+                self._restore()
                 raise
+            Uninterrupted._active = self._outermost = True
         self._collected = gc.isenabled()
         gc.disable()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._leave()
+        if self._collected:
+            gc.enable()
+        if self._outermost:
+            Uninterrupted._active = self._outermost = False
+            try:
+                self._deliver()
+            finally:
+                self._restore()
 
-    def _hold(self) -> None:
+    def _replace(self) -> None:
         for number in _SIGNALS:
             handler = signal.getsignal(number)
             if callable(handler):
-                # Noted before it is replaced, so that it is put back whatever happens.
-                self._held.append((number, handler))
-                signal.signal(number, self._keep)
+                left = getattr(handler, "__self__", None)
+                # A block that was interrupted twice while it restored may have left its own handler.
+                self._handlers[number] = (
+                    left._handlers[number] if isinstance(left, Uninterrupted) else handler
+                )
+                signal.signal(number, self._handle)
 
-    def _keep(self, number: int, frame: FrameType | None) -> None:
-        self._arrived.append(number)
-
-    def _leave(self) -> None:
-        if self._collected:
-            gc.enable()
-        if not self._outermost:
-            return
-        # A handler that is back in its place may raise while the others are not yet: each step is
-        # done again, and each may be done twice.
-        try:
-            self._restore()
-        finally:
-            try:
-                self._restore()
-            finally:
-                Uninterrupted._active = False
-                self._deliver()
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        """Keep a signal inside the block; just before and after it, do what the handler replaced does."""
+        if Uninterrupted._active:
+            self._arrived.append(number)
+        else:
+            self._handlers[number](number, frame)
 
     def _restore(self) -> None:
-        while self._held:
-            signal.signal(*self._held[-1])
-            self._held.pop()
+        for number, handler in self._handlers.items():
+            if getattr(signal.getsignal(number), "__self__", None) is self:
+                signal.signal(number, handler)
 
     def _deliver(self) -> None:
         if self._arrived:

@@ -216,6 +216,9 @@ def _write_slot(storage: Storage, staging: str, redo: Redo) -> None:
 def read_redo(storage: Storage, staging: StrPath, session: bytes) -> Redo | None:
     """The last checkpoint of a staging file; None when it has none that is whole.
 
+    A file that is too short is none: the slot brings only the pages with it
+    that were rewritten.
+
     Parameters
     ----------
     staging : path-like
@@ -226,7 +229,13 @@ def read_redo(storage: Storage, staging: StrPath, session: bytes) -> Redo | None
     if not storage.exists(staging):
         return None
     paths = [slot_path(staging, slot) for slot in range(SLOTS)]
-    return latest([storage.read_bytes(path) for path in paths if storage.exists(path)], session)
+    redo = latest([storage.read_bytes(path) for path in paths if storage.exists(path)], session)
+    return redo if redo is not None and _completes(redo, storage.stat(staging).st_size) else None
+
+
+def _completes(redo: Redo, size: int) -> bool:
+    """Whether a staging file of `size` bytes and the pages of the slot are the whole checkpoint."""
+    return size >= redo.end or all(page in redo.pages for page in range(size // PAGE, -(-redo.end // PAGE)))
 
 
 def forget_redo(storage: Storage, staging: StrPath) -> None:

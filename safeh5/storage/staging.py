@@ -22,7 +22,14 @@ Invariants
    function written in Python: it calls C methods, or the ``send`` of a
    generator that waits inside its ``try``. To not lose a file to every Ctrl-C,
    let libhdf5 work inside `Uninterrupted`.
-4. The file object outlives `close`: libhdf5 may keep a handle that it could
+4. **One file object serves one handle.** libhdf5 opens the file of an external
+   link or of a virtual source through the driver of the file it stands in,
+   which gives it this same file again, under another name, to write. Two
+   handles would each think they own it and cut off what the other wrote. So
+   whoever looks for an HDF5 signature a second time finds none, and is counted
+   in `StagingFile.refused`. (External links can be followed all the same, with
+   a link access list that names another driver.)
+5. The file object outlives `close`: libhdf5 may keep a handle that it could
    not close, and calls it when the process ends. It then finds invariant 1.
 """
 
@@ -38,6 +45,7 @@ from typing import Any, Final, Self
 from safeh5.storage.files import Storage, StrPath
 from safeh5.storage.handles import RandomFile
 
+_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 _ZEROS: Final = bytes(1 << 16)
 
 
@@ -57,10 +65,16 @@ class StagingFile:
     error : BaseException or None
         The first thing that went wrong since the file was opened: an `OSError`
         of the disk, or an interrupt in the middle of a call. It stays.
+    refused : int
+        How often libhdf5 was kept from opening this file for another one; it
+        then reports "file signature not found".
     """
 
     def __init__(self, file: RandomFile, shown: StrPath | None = None) -> None:
         self.error: BaseException | None = None
+        self.refused = 0
+        self._opened = False
+        self._search = 0
         self._file = file
         self._end = file.size
         self._shown = file.path if shown is None else os.fspath(shown)
@@ -70,8 +84,8 @@ class StagingFile:
         # h5py asks for the position in one case, after seeking the end, to learn the size of the file.
         self.tell: Callable[[], int] = functools.partial(self._guard(self._tell), None)
         self.read = self._guard(self._read)
-        self.readinto = self._guard(self._read_into)
-        self.write = self._guard(self._write)
+        self.readinto = self._guard(self._serve_read)
+        self.write = self._guard(self._serve_write)
         self.truncate = self._guard(self._truncate)
         # libhdf5 flushes before it is done; what has to be durable is made so by `sync`.
         self.flush: Callable[[], None] = NoneType
@@ -152,6 +166,33 @@ class StagingFile:
     def _latch(self, error: BaseException) -> None:
         if self.error is None:
             self.error = error
+
+    def _serve_read(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        if self._is_second_search(self._cursor.tell(), len(view)):
+            view[:] = bytes(len(view))
+            return len(view)
+        return self._read_into(view)
+
+    def _serve_write(self, buffer: Any) -> int:
+        self._opened = True
+        return self._write(buffer)
+
+    def _is_second_search(self, offset: int, size: int) -> bool:
+        """Whether a read looks for an HDF5 signature in a file that is open already.
+
+        libhdf5 looks at 0, 512, 1024, 2048 ... up to the end of the file. At 0 it
+        reads nothing else of eight bytes, so that is where a search is known by.
+        """
+        if size != len(_SIGNATURE):
+            self._opened = True  # the first read of another size is the superblock
+        elif self._opened and offset == self._search:
+            self.refused += offset == 0
+            following = max(512, 2 * offset)
+            self._search = following if following <= self._end else 0
+            return True
+        self._search = 0
+        return False
 
     def _tell(self, _: None) -> int:
         return self._end

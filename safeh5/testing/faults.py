@@ -200,8 +200,8 @@ class FaultyStorage(Storage):
     def map(self, path: StrPath) -> MappedFile:  # noqa: D102
         return self.attempt("map", path, partial(super().map, path))
 
-    def read_bytes(self, path: StrPath, limit: int | None = None) -> bytes:  # noqa: D102
-        return self.attempt("read_bytes", path, partial(super().read_bytes, path, limit))
+    def read_bytes(self, path: StrPath, limit: int | None = None, offset: int = 0) -> bytes:  # noqa: D102
+        return self.attempt("read_bytes", path, partial(super().read_bytes, path, limit, offset))
 
     def copy_file(  # noqa: D102
         self, source: StrPath, destination: StrPath, progress: Progress = silent

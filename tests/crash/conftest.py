@@ -46,9 +46,7 @@ class Place:
     def live(self, workload: str, **request: object) -> tuple[bool, list[str]]:
         """Run a child; returns whether it was killed, and its notes."""
         self.lives += 1
-        status = self.zygote.run(
-            workload=workload, target=str(self.target), notes=str(self.notes), **request
-        )
+        status = self.zygote.run(workload=workload, target=str(self.target), notes=str(self.notes), **request)
         return status != 0, self.notes.read_text().splitlines() if self.notes.exists() else []
 
     def snapshot(self) -> dict[str, bytes]:

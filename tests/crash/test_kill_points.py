@@ -233,9 +233,7 @@ def _kill_recovery(case: Case, place: Place, how: str, nth: int) -> bool:
 
 @pytest.mark.parametrize("how", ["before", "half"])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_recovery_killed_too_is_finished_by_the_next_one(
-    make_place: MakePlace, case: Case, how: str
-) -> None:
+def test_recovery_killed_too_is_finished_by_the_next_one(make_place: MakePlace, case: Case, how: str) -> None:
     chance = random.Random(f"second {case} {how}")
     _kill_recoveries(
         make_place, case, how, lambda nth: iter([chance.randint(1, 25)] if chance.random() < 0.3 else [])

@@ -220,4 +220,3 @@ def run(request: dict[str, Any]) -> None:
         request["target"], storage, lambda text: (os.write(notes, text.encode() + b"\n"), None)[1]
     )
     os.write(notes, f"effects {storage.changes()}\n".encode())
-

@@ -51,9 +51,10 @@ def test_every_identifier_h5py_makes_of_the_file_is_journaled(file: h5py.File) -
     scales: list[Any] = []
     h5ds.iterate(file["scaled"].id, 0, scales.append)
     made = [
-        h5o.open(fid, b"g/d"), h5o.open(fid, b"t"), h5g.open(fid, b"g"), h5d.open(fid, b"g/d"), h5t.open(fid, b"t"),
-        h5a.open(fid, b"a"), h5i.get_file_id(d.id), h5r.dereference(d.ref, fid), *h5f.get_obj_ids(fid),
-        *scales, fid.reopen(), copy.copy(d.id), copy.copy(fid), h5g.create(fid, b"new"), h5g.create(fid, None),
+        h5o.open(fid, b"g/d"), h5o.open(fid, b"t"), h5g.open(fid, b"g"), h5d.open(fid, b"g/d"),
+        h5t.open(fid, b"t"), h5a.open(fid, b"a"), h5i.get_file_id(d.id), h5r.dereference(d.ref, fid),
+        *h5f.get_obj_ids(fid), *scales, fid.reopen(), copy.copy(d.id), copy.copy(fid),
+        h5g.create(fid, b"new"), h5g.create(fid, None),
         h5a.create(fid, b"b", h5t.NATIVE_INT8, d.id.get_space()), d.parent.id, d.file.id, h5py.File(d.id).id,
     ]  # fmt: skip
     assert [oid for oid in made if not isinstance(oid, Journaled)] == []

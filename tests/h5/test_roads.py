@@ -360,7 +360,8 @@ def every_way_to_an_object(f: h5py.File) -> None:
         obj.attrs[f"way{next(count)}"] = 1
 
     ways = [
-        f["g/d"], f["g"]["d"], f.get("g/d"), f["g"].get("d"), *f["g"].values(), f[d.ref], f[d.ref].file["g/d"],
+        f["g/d"], f["g"]["d"], f.get("g/d"), f["g"].get("d"), *f["g"].values(), f[d.ref],
+        f[d.ref].file["g/d"],
         h5py.Dataset(d.id), h5py.Dataset(h5d.open(f.id, b"g/d")), h5py.Dataset(h5o.open(f.id, b"g/d")),
         h5py.Dataset(h5r.dereference(d.ref, f.id)), d.parent["d"], h5py.Group(f["g"].id)["d"],
         h5py.File(d.id)["g/d"], dict(f["g"].items())["d"], f.require_dataset("g/d", (5,), d.dtype),

@@ -165,7 +165,6 @@ STORAGE: dict[str, dict[str, Any]] = {
     "scaleoffset": {"scaleoffset": 0},
     "scaleoffset auto": {"scaleoffset": True},
     "fill": {"fillvalue": -7},
-    "fill time": {"fill_time": "never", "chunks": (10, 10)},
     "times": {"track_times": True},
     "order": {"track_order": True},
     "blosc": {"compression": hdf5plugin.Blosc(cname="zstd"), "chunks": (10, 60)},
@@ -193,6 +192,20 @@ def test_lossy_filters_are_h5pys(tmp_path: Path, lossy: Any) -> None:
     with h5py.File(tmp_path / "plain.h5", "w") as file:
         file.create_dataset("d", data=data, **options)
     assert_same(tmp_path / "ours.h5", tmp_path / "plain.h5")
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("never", h5py.h5d.FILL_TIME_NEVER),
+        ("alloc", h5py.h5d.FILL_TIME_ALLOC),
+        ("ifset", h5py.h5d.FILL_TIME_IFSET),
+    ],
+)
+def test_the_fill_time_is_what_was_asked_for(tmp_path: Path, name: str, code: int) -> None:
+    write(EmptyMicroDataset("d", (4,), "f4", fill_time=name), tmp_path / "f.h5")
+    with h5py.File(tmp_path / "f.h5") as file:
+        assert file["d"].id.get_create_plist().get_fill_time() == code
 
 
 def test_a_fill_value_of_text_stands_where_nothing_was_written(tmp_path: Path) -> None:

@@ -23,7 +23,9 @@ def dead(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def frames_of(target: Path) -> list[Frame]:
     storage = Storage()
-    return [frame._replace(payload=memoryview(b"")) for frame in frames(storage, scan(storage, sidecar(target)))]
+    return [
+        frame._replace(payload=memoryview(b"")) for frame in frames(storage, scan(storage, sidecar(target)))
+    ]
 
 
 def ended_before(target: Path, offset: int) -> int:

@@ -116,9 +116,7 @@ def test_a_flipped_bit_in_any_of_several_segments_is_named(rolled: Path, tmp_pat
         check_flip(rolled, tmp_path / "flip", segment, offset, mask, 4)
 
 
-def test_salvage_brings_back_every_batch_that_is_whole_and_names_the_loss(
-    dead: Path, tmp_path: Path
-) -> None:
+def test_salvage_brings_back_every_batch_that_is_whole_and_names_the_loss(dead: Path, tmp_path: Path) -> None:
     for segment, offset, mask in places(dead, random.Random(3), 0.15):
         check_salvage(dead, tmp_path / "flip", segment, offset, mask, 3)
 

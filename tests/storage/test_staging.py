@@ -119,11 +119,10 @@ def test_libhdf5_asks_for_the_position_only_at_the_end(tmp_path: Path) -> None:
             self.seek = lambda *where: (asked.append(where), seek(*where))[1]  # type: ignore[func-returns-value]
             self.tell = lambda: (asked.append(()), tell())[1]  # type: ignore[func-returns-value]
 
-    with Watched.create(Storage(), tmp_path / "f") as staging:
-        with hdf5(staging, "w") as file:
-            fill(file)
-        with hdf5(staging, "r+") as file:
-            file["more"] = file["g1/c"][:]
+    with Watched.create(Storage(), tmp_path / "f") as staging, hdf5(staging, "w") as file:
+        fill(file)
+    with Watched.open(Storage(), tmp_path / "f") as staging, hdf5(staging, "r+") as file:
+        file["more"] = file["g1/c"][:]
     tells = [index for index, call in enumerate(asked) if call == ()]
     assert tells
     assert all(asked[index - 1] == (0, os.SEEK_END) for index in tells)
@@ -137,6 +136,69 @@ def test_reading_past_the_end_gives_zeros(tmp_path: Path) -> None:
         buffer = bytearray(b"x" * 200_000)
         assert staging.readinto(buffer) == len(buffer)
         assert buffer == b"bc" + bytes(199_998)
+
+
+# --- one handle -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("userblock", [0, 1024])
+@pytest.mark.parametrize("mode", MODES)
+def test_an_external_link_does_not_open_the_staging_file_a_second_time(
+    tmp_path: Path, mode: str, userblock: int
+) -> None:
+    """Without this, the second handle cut off what the first had written after its last flush."""
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = np.arange(5)
+    if mode == "r+":
+        h5py.File(tmp_path / "f", "w", userblock_size=userblock).close()
+    with MODES[mode](Storage(), tmp_path / "f", tmp_path / "run.h5") as staging:
+        file = hdf5(staging, mode, userblock_size=userblock if mode == "w" else None)
+        file["link"] = h5py.ExternalLink("other.h5", "/x")
+        file.flush()
+        file["big"] = np.arange(200_000)
+        with pytest.raises((KeyError, OSError)):
+            file["link"]
+        assert staging.refused == 1
+        file["more"] = np.arange(200_000)
+        assert h5py.Dataset(h5py.h5o.open(file.id, b"link", _other_driver()))[3] == 3
+        assert staging.refused == 1
+        file.close()
+        assert staging.error is None
+    with h5py.File(tmp_path / "f") as file:
+        assert (file["big"][-1], file["more"][-1], file["link"][-1]) == (199_999, 199_999, 4)
+
+
+def _other_driver() -> object:
+    access = h5py.h5p.create(h5py.h5p.LINK_ACCESS)
+    access.set_elink_fapl(h5py.h5p.create(h5py.h5p.FILE_ACCESS))
+    return access
+
+
+def test_a_virtual_dataset_read_through_it_is_an_error_not_fill_values(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = np.arange(1, 6)
+    with StagingFile.create(Storage(), tmp_path / "f") as staging, hdf5(staging, "w") as file:
+        layout = h5py.VirtualLayout((5,), "i8")
+        layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "x", (5,))
+        file.create_virtual_dataset("v", layout)
+        file.flush()
+        with pytest.raises(OSError, match="signature"):
+            file["v"][:]
+        assert staging.refused == 1
+        assert staging.error is None
+    with h5py.File(tmp_path / "f") as file:
+        assert file["v"][:].tolist() == [1, 2, 3, 4, 5]
+
+
+def test_eight_bytes_anywhere_in_the_file_are_read_as_they_are(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f", "w") as file:
+        for number in range(600):
+            file[f"x{number}"] = float(number + 1)
+    for mode in ("r", "r+"):
+        with StagingFile.open(Storage(), tmp_path / "f") as staging, hdf5(staging, mode) as file:
+            file.id.get_filesize()
+            assert [file[f"x{number}"][()] for number in range(600)] == [*range(1, 601)]
+            assert staging.refused == 0
 
 
 # --- the latch --------------------------------------------------------------------
