@@ -249,15 +249,15 @@ def _telling(path: str) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, SafeH5Error):
             raise
-        raise _staging_failed(error, path) from error
+        raise staging_failed(error, path) from error
 
 
 def _latched(error: BaseException, path: str) -> BaseException:
     """What to raise for an error latched below libhdf5: an interrupt as it came."""
-    return _staging_failed(error, path) if isinstance(error, OSError) else error
+    return staging_failed(error, path) if isinstance(error, OSError) else error
 
 
-def _staging_failed(error: OSError, path: str) -> DiskFullError | ApplyError:
+def staging_failed(error: OSError, path: str) -> DiskFullError | ApplyError:
     """The error for a failed disk below the staging file."""
     safe = "The target is untouched and everything acknowledged is in the journal"
     if error.errno in NO_SPACE:

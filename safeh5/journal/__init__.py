@@ -2,10 +2,12 @@
 
 `format` says what every byte means. `JournalWriter` appends, `scan` says what
 a journal holds and whether it is sound, `records` yields what counts,
-`salvage_frames` what can be saved from a damaged one. The package knows
-nothing of HDF5: what is in a record is not its business.
+`salvage_frames` what can be saved from a damaged one, and a `Follower` reads
+along while another process writes. The package knows nothing of HDF5: what is in a
+record is not its business.
 """
 
+from safeh5.journal.anchor import Anchor
 from safeh5.journal.findings import (
     ControlFrame,
     Damage,
@@ -14,6 +16,7 @@ from safeh5.journal.findings import (
     SegmentInfo,
     TornTail,
 )
+from safeh5.journal.follow import Follower
 from safeh5.journal.format import WHOLE, Kind
 from safeh5.journal.reader import Frame, frames, records
 from safeh5.journal.salvage import Gap, salvage_frames
@@ -22,8 +25,10 @@ from safeh5.journal.writer import JournalWriter
 
 __all__ = [
     "WHOLE",
+    "Anchor",
     "ControlFrame",
     "Damage",
+    "Follower",
     "Frame",
     "Gap",
     "JournalScan",

@@ -29,7 +29,7 @@ from collections.abc import Callable
 from safeh5.applier import Staging
 from safeh5.errors import DiskFullError, RecoverError, SafeH5Error, TargetExistsError
 from safeh5.events import Progress, logger, silent
-from safeh5.journal import JournalWriter, Kind
+from safeh5.journal import JournalWriter, Kind, TornTail
 from safeh5.journal.failures import NO_SPACE
 from safeh5.operations.control import (
     CommitRecord,
@@ -186,7 +186,7 @@ class _Recovery:
         publish.place(self.storage, self.built_in)
         self.result = self.names.target
         if self.built_in is not self.names:
-            self.storage.remove_tree(self.built_in.sidecar)
+            publish.remove_garbage(self.storage, self.built_in.sidecar)
 
     def retire(self) -> None:
         if self.plan.action is not Action.ROLLBACK:
@@ -199,7 +199,7 @@ class _Recovery:
         self._require_free_output()
         self.storage.rename(self.built_in.staging, self.output)
         self.storage.sync_directory(os.path.dirname(self.output))
-        self.storage.remove_tree(self.built_in.sidecar)
+        publish.remove_garbage(self.storage, self.built_in.sidecar)
         self.result = self.output
 
     def _require_free_output(self) -> None:
@@ -306,26 +306,28 @@ def save_torn(storage: Storage, evidence: Evidence) -> str | None:
     scan = evidence.scan
     if scan is None or scan.torn is None:
         return None
-    torn = scan.torn
-    assert scan.session_id is not None
-    with storage.map(evidence.names.segment(torn.segment)) as mapped:
+    kept = evidence.names.torn(scan.session_id, scan.torn.segment, scan.torn.offset)
+    try:
+        return kept if _save_tail(storage, evidence.names, scan.torn, kept) else None
+    except OSError as error:
+        raise _failed(Step.SAVE_TORN, evidence.names, error) from error
+
+
+def _save_tail(storage: Storage, names: Names, torn: TornTail, kept: str) -> bool:
+    """Write the bytes of `torn` to the file `kept`, durably; False when they are all zero."""
+    with storage.map(names.segment(torn.segment)) as mapped:
         tail = bytes(mapped.view[torn.offset : torn.offset + torn.size])
     if not tail.strip(b"\0"):
-        return None
-    kept = evidence.names.torn(scan.session_id, torn.segment, torn.offset)
+        return False
     if storage.exists(kept):
         storage.unlink(kept)
     storage.write_new(kept, tail)
-    storage.sync_directory(evidence.names.directory)
-    return kept
+    storage.sync_directory(names.directory)
+    return True
 
 
 def remove_leftovers(storage: Storage, names: Names) -> None:
     """Remove what finished sessions of this target left behind; the caller holds the lock."""
     for path in names.leftovers():
         logger.info("removing %s, a leftover of a finished session", path)
-        try:
-            storage.remove_tree(path)
-        except OSError as error:
-            # It is garbage, and no reason to keep anybody from working.
-            logger.warning("%s cannot be removed: %s", path, error.strerror or error)
+        publish.remove_garbage(storage, path)

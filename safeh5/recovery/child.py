@@ -46,12 +46,15 @@ class Child:
     def __init__(self, begin: orders.Begin, storage: Storage) -> None:
         names = Names(os.fsdecode(begin.target), os.fsdecode(begin.sidecar))
         staging = Staging.last_checkpoint(staging_place(storage, names, begin.session_id))
+        after = staging.applied if staging is not None else 0
+        self._follower = Follower(storage, names.sidecar, begin.session_id, after=after)
+        # Before a file is begun anew: a journal that begins at an anchor could not fill it.
+        self._follower.locate()
         if staging is None:
             staging = begin_staging(storage, names, begin.session_id, begin.session)
         self.staging = staging
         self.applied = staging.applied
         self._coalescer = Coalescer(staging.applier)
-        self._follower = Follower(storage, names.sidecar, begin.session_id, after=staging.applied)
         self._limits = begin.checkpoints
         self._durable = staging.applied
         self._hold = False

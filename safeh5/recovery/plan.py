@@ -206,7 +206,7 @@ def require_checkpoint(evidence: Evidence) -> None:
 
 
 def _nothing_to_build_on(evidence: Evidence) -> CorruptJournalError:
-    error = corrupt_journal(evidence)
+    error, inspect = corrupt_journal(evidence), shlex.join(["safeh5", "inspect", evidence.names.sidecar])
     return CorruptJournalError(
         "the journal's first record, which says how the session began, is lost: nothing can be built on it",
         path=error.path,
@@ -215,7 +215,7 @@ def _nothing_to_build_on(evidence: Evidence) -> CorruptJournalError:
         offset=error.offset,
         cause=error.cause,
         safe="Nothing was touched",
-        hint=f"Look into it with: {shlex.join(['safeh5', 'inspect', evidence.names.sidecar])}; set it aside with: "
+        hint=f"Look into it with: {inspect}; set it aside with: "
         + recover_command(evidence.names.target, "--rollback"),
     )
 

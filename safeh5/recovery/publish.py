@@ -22,6 +22,7 @@ Invariants
 
 from __future__ import annotations
 
+from safeh5.applier.staging import staging_failed
 from safeh5.errors import LockLostError, VerificationError
 from safeh5.events import Progress, logger
 from safeh5.operations.control import SessionRecord
@@ -49,12 +50,15 @@ def make_ready(storage: Storage, names: Names, level: VerifyLevel, progress: Pro
     """
     if level is not VerifyLevel.NONE:
         _verify(names.staging, level, progress)
-    if storage.exists(names.target):
-        for missing in storage.copy_metadata(names.target, names.staging):
-            logger.warning("%s of %s could not be kept", missing, names.target)
-    # Mode and owner were changed after the file was synced, so sync once more.
-    storage.sync_path(names.staging)
-    result = Fingerprint.of(names.staging)
+    try:
+        if storage.exists(names.target):
+            for missing in storage.copy_metadata(names.target, names.staging):
+                logger.warning("%s of %s could not be kept", missing, names.target)
+        # Mode and owner were changed after the file was synced, so sync once more.
+        storage.sync_path(names.staging)
+        result = Fingerprint.of(names.staging)
+    except OSError as error:
+        raise staging_failed(error, names.staging) from error
     assert result is not None
     return result
 
@@ -108,4 +112,12 @@ def retire(storage: Storage, names: Names, session_id: bytes) -> None:
         storage.remove_tree(trash)
     storage.rename(names.sidecar, trash)
     storage.sync_directory(names.directory)
-    storage.remove_tree(trash)
+    remove_garbage(storage, trash)
+
+
+def remove_garbage(storage: Storage, path: str) -> None:
+    """Remove a directory that is nobody's session; if that fails nobody has to care."""
+    try:
+        storage.remove_tree(path)
+    except OSError as error:
+        logger.warning("%s is of no use any more and cannot be removed: %s", path, error.strerror or error)

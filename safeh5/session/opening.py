@@ -45,6 +45,7 @@ from safeh5.options import (
     OnError,
     VerifyLevel,
 )
+from safeh5.recovery import publish
 from safeh5.recovery.act import carry_out, remove_leftovers, save_torn
 from safeh5.recovery.classify import classify, explain
 from safeh5.recovery.evidence import Evidence, examine
@@ -262,7 +263,7 @@ def _make_sidecar(
             storage.rename(made, names.sidecar)
             storage.sync_directory(names.directory)
         except BaseException:
-            storage.remove_tree(made if storage.exists(made) else names.sidecar)
+            _unmake_sidecar(storage, names, session_id)
             raise
     except OSError as error:
         if isinstance(error, JournalWriteError | DiskFullError):
@@ -276,6 +277,15 @@ def _make_sidecar(
         ) from error
     journal.moved_to(names.sidecar)
     return journal
+
+
+def _unmake_sidecar(storage: Storage, names: Names, session_id: bytes) -> None:
+    """Take back a sidecar that did not come to be; by a rename, if it has its name already."""
+    made = names.new_sidecar(session_id)
+    if storage.exists(made):
+        publish.remove_garbage(storage, made)
+    elif storage.exists(names.sidecar):
+        publish.retire(storage, names, session_id)
 
 
 # --- going on -------------------------------------------------------------------------

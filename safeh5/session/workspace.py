@@ -17,7 +17,7 @@ import h5py
 
 from safeh5._typing import Buffer
 from safeh5.applier import Staging
-from safeh5.errors import ApplyError, FreeSpaceError
+from safeh5.errors import ApplyError, FreeSpaceError, JournalError, SafeH5Error
 from safeh5.events import Progress
 from safeh5.journal import JournalScan
 from safeh5.operations.control import SessionRecord
@@ -217,4 +217,14 @@ class Inline:
         return begin_staging(self._storage, self._names, self._session_id, self._session, self._progress)
 
     def _replayed(self) -> Staging:
-        return replay(self._storage, self._names, self._session, self._journal(), self._progress).staging
+        try:
+            return replay(self._storage, self._names, self._session, self._journal(), self._progress).staging
+        except OSError as error:
+            if isinstance(error, SafeH5Error):
+                raise
+            raise JournalError(
+                f"the session's own journal cannot be read back: {error.strerror or error}",
+                path=self._names.sidecar,
+                safe="The target is untouched, and nothing acknowledged is lost",
+                hint="See to the disk and call again",
+            ) from error

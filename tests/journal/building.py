@@ -13,6 +13,7 @@ from safeh5.storage import Storage
 from safeh5.storage.names import segment_name
 
 SESSION_ID = bytes(range(16))
+SESSION_META = encode_meta(target="run.h5")
 STORAGE = Storage()
 Content = list[tuple[int, int, int, bytes, bytes]]
 """Of each frame: LSN, kind, batch, meta, payload."""
@@ -25,7 +26,7 @@ def begin(
     directory.mkdir(exist_ok=True)
     options = JournalOptions(segment_bytes=segment_bytes)
     writer = JournalWriter.create(storage, directory, session, options)
-    writer.append(Kind.SESSION, encode_meta(target="run.h5"))
+    writer.append(Kind.SESSION, SESSION_META)
     writer.sync()
     return writer
 
@@ -47,6 +48,17 @@ def put_batch(writer: JournalWriter, *payloads: bytes, end: bool = True) -> int:
     if end:
         writer.end_batch(batch)
     return batch
+
+
+def anchor(writer: JournalWriter, applied: int | None = None) -> int:
+    """Sync, and let the journal begin anew; returns the anchor's LSN."""
+    durable = writer.sync()
+    return writer.anchor(anchor_meta(writer.last_batch, durable if applied is None else applied))
+
+
+def anchor_meta(last_batch: int, applied: int) -> bytes:
+    """The meta of an anchor, with the SESSION record that `begin` writes."""
+    return encode_meta(applied=applied, time=0, session=SESSION_META, last_batch=last_batch)
 
 
 def resume(directory: Path, *, storage: Storage = STORAGE, segment_bytes: int = 1 << 30) -> JournalWriter:

@@ -84,6 +84,27 @@ def test_the_records_are_those_that_were_written(
     assert records == json.loads((SAMPLE / "expected.json").read_text(encoding="utf-8"))["records"]
 
 
+def test_a_pruned_journal_begins_at_the_anchor_that_the_page_describes() -> None:
+    sample = SAMPLE.with_name("journal-v1-anchored")
+    expected = json.loads((sample / "expected.json").read_text(encoding="utf-8"))
+    contents = [path.read_bytes() for path in sorted(sample.glob("journal-*.log"))]
+    segments = []
+    for data, successor in zip(contents, [*contents[1:], None], strict=True):
+        end = struct.unpack_from("<Q", successor, 56)[0] if successor else len(data)
+        segments.append(read_segment(data, end)[0])
+    checkpoint = 6
+    anchors = [
+        number for number, [(_, _, kind, _, meta, _), *_] in enumerate(segments)
+        if kind == checkpoint and "session" in msgspec.msgpack.decode(meta)
+    ]  # fmt: skip
+    assert anchors == [len(expected["leftovers"])]
+    lsn, _, _, _, meta, _ = segments[anchors[-1]][0]
+    fields = msgspec.msgpack.decode(meta)
+    assert fields.pop("time")
+    fields["session"] = msgspec.msgpack.decode(fields["session"])
+    assert {"lsn": lsn, **fields} == expected["anchor"]
+
+
 def test_every_sync_mark_vouches_for_what_stands_before_it(
     frames: list[tuple[int, int, int, int, bytes, bytes]],
 ) -> None:

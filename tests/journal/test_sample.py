@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 from types import ModuleType
 
+import msgspec
 import pytest
 
 from safeh5.journal import Kind, records
 from safeh5.operations import codec
-from safeh5.operations.control import ResumeRecord, SealRecord, SessionRecord, decode_control
+from safeh5.operations.control import CheckpointRecord, ResumeRecord, SealRecord, SessionRecord, decode_control
 from tests.journal.building import STORAGE, scan_of
 
 DATA = Path(__file__).parents[1] / "data"
@@ -19,9 +20,12 @@ SAMPLE = DATA / "journal-v1"
 EXPECTED = json.loads((SAMPLE / "expected.json").read_text(encoding="utf-8"))
 
 
-def script() -> ModuleType:
-    """The script that made the sample."""
-    spec = importlib.util.spec_from_file_location("make_journal_v1", DATA / "make_journal_v1.py")
+ANCHORED = DATA / "journal-v1-anchored"
+
+
+def script(name: str = "make_journal_v1") -> ModuleType:
+    """The script that made a sample."""
+    spec = importlib.util.spec_from_file_location(name, DATA / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -68,8 +72,35 @@ def test_every_control_record_of_version_1_is_still_understood(kind: Kind, recor
     assert isinstance(decode_control(record, found.meta), record)
 
 
-def test_version_1_is_still_written_byte_for_byte(tmp_path: Path) -> None:
-    script().make(tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(p.name for p in SAMPLE.iterdir())
+@pytest.mark.parametrize(
+    ("name", "sample"), [("make_journal_v1", SAMPLE), ("make_journal_v1_anchored", ANCHORED)]
+)
+def test_version_1_is_still_written_byte_for_byte(tmp_path: Path, name: str, sample: Path) -> None:
+    script(name).make(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(p.name for p in sample.iterdir())
     for path in tmp_path.iterdir():
-        assert path.read_bytes() == (SAMPLE / path.name).read_bytes(), path.name
+        assert path.read_bytes() == (sample / path.name).read_bytes(), path.name
+
+
+def test_a_pruned_journal_of_version_1_is_sound_and_comes_back() -> None:
+    expected = json.loads((ANCHORED / "expected.json").read_text(encoding="utf-8"))
+    found = scan_of(ANCHORED)
+    assert (found.damage, found.torn, found.open_batch, found.is_complete) == ((), None, None, False)
+    assert [Path(path).name for path in found.leftovers] == expected["leftovers"]
+    assert found.session_id.hex() == expected["session_id"]
+    assert found.aborted == set(expected["aborted"])
+    assert found.anchor is not None
+    anchor = found.anchor._asdict()
+    session = decode_control(SessionRecord, found.anchor.session)
+    assert {name: anchor[name] for name in ("lsn", "applied", "last_batch")} | {
+        "session": msgspec.to_builtins(session)
+    } == expected["anchor"] | {"session": expected["anchor"]["session"]}
+    noted = found.last(Kind.CHECKPOINT)
+    assert noted is not None
+    assert {"lsn": noted.lsn, **noted.fields} == expected["checkpoint"]
+    assert decode_control(CheckpointRecord, noted.meta).session is None
+    read = [
+        {"lsn": f.lsn, "batch": f.batch, "meta": f.meta.hex(), "payload": bytes(f.payload).hex()}
+        for f in records(STORAGE, found)
+    ]
+    assert read == expected["records"]
