@@ -29,6 +29,7 @@ from safeh5.events import Progress, silent
 from safeh5.journal.failures import NO_SPACE
 from safeh5.operations.control import FileCreation
 from safeh5.storage import Storage, TargetLock
+from safeh5.storage.interrupts import Uninterrupted
 from safeh5.storage.pager import Pager, forget_redo, read_redo
 
 
@@ -166,7 +167,8 @@ class Staging:
         up to LSN `applied`, which must be durable there. How a crash in the
         middle is survived stands in `safeh5.storage.pager`.
         """
-        h5f.flush(self.file_id)
+        with Uninterrupted():
+            h5f.flush(self.file_id)
         self.check()
         self._checkpoint_below(applied)
 
@@ -204,7 +206,8 @@ class Staging:
 
     def _close_hdf5(self) -> None:
         self.applier.release()
-        self.file.close()
+        with Uninterrupted():
+            self.file.close()
 
 
 def _forbid_evictions(file_id: h5f.FileID) -> None:

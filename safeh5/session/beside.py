@@ -5,7 +5,8 @@ States of the child
 ::
 
     RUNNING --dies--> (restart from the last checkpoint) RUNNING
-    RUNNING --dies, or refuses a record, for the third time at one place--> STUCK
+    RUNNING --dies, or refuses a record, for the fifth time at one place--> STUCK
+    STUCK --some seconds--> RUNNING
     RUNNING --no room on the disk--> WAITING --some seconds--> RUNNING
     RUNNING --finish--> (staging file whole and closed) GONE
 
@@ -21,6 +22,7 @@ Invariants
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -36,7 +38,8 @@ from safeh5.options import CheckpointOptions
 from safeh5.recovery import orders
 from safeh5.storage import Names
 
-_TRIES: Final = 3
+_TRIES: Final = 5
+_LONGEST_WAIT: Final = 10.0
 _ROOM_SECONDS: Final = 2.0
 _SAMPLE_BYTES: Final = 1 << 20
 
@@ -85,7 +88,8 @@ class Beside:
         with self._news:
             if lsn > self._durable and not self._ending:
                 self._durable = lsn
-                self._ensure_running()
+                if not self._deaths:
+                    self._ensure_running()
                 self._tell_durable()
 
     @property
@@ -122,7 +126,7 @@ class Beside:
 
     def finish(self, lsn: int) -> None:
         """Have everything up to `lsn` in the staging file, which is then whole and closed."""
-        self._do(orders.Finish(lsn), lambda: self.finished)
+        self._do(orders.Finish(lsn), lambda: self.finished and self._process is None)
 
     def drop(self) -> None:
         """End the child now; the staging file is then its last checkpoint."""
@@ -184,8 +188,8 @@ class Beside:
         )
 
     def _ensure_running(self) -> None:
-        """Start the child unless it runs or is stuck; the caller holds `_news`."""
-        if self._process is not None or self._ending or self._stuck():
+        """Start the child unless it runs; the caller holds `_news`."""
+        if self._process is not None or self._ending:
             return
         command = [sys.executable, "-m", "safeh5.recovery.child"]
         # A process group of its own: Ctrl-C is for the acquisition, which then
@@ -221,6 +225,7 @@ class Beside:
                 self._news.notify_all()
         code = process.wait()
         with self._news:
+            self._close_pipes(process)
             if self._process is process:
                 self._process = None
                 self._bury(code)
@@ -252,13 +257,19 @@ class Beside:
         logger.warning(
             "the applier of %s ended (%s); the acquisition goes on", self._names.target, _how(code)
         )
-        if self._stuck():
-            logger.error("%s", self._why_stuck())
-            return
-        wait = _ROOM_SECONDS if full else 0.05 * self._deaths
+        if self._deaths == _TRIES:
+            logger.error("%s It is tried again now and then.", self._why_stuck())
+        wait = _ROOM_SECONDS if full else min(_LONGEST_WAIT, 0.05 * 2**self._deaths)
         timer = threading.Timer(wait, self._start_again)
         timer.daemon = True
         timer.start()
+
+    @staticmethod
+    def _close_pipes(process: subprocess.Popen[bytes]) -> None:
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
 
     def _start_again(self) -> None:
         with self._news:

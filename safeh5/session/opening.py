@@ -242,6 +242,16 @@ def _require_hdf5(target: str) -> None:
         ) from error
 
 
+def _directory_mode(names: Names) -> int:
+    """Permissions of the sidecar: nobody reads there what he may not read in the target."""
+    try:
+        mode = os.stat(names.target).st_mode
+    except FileNotFoundError:
+        return 0o777
+    # Who may read the target may list the directory; only its owner writes.
+    return 0o700 | (mode & 0o044) | (mode & 0o044) >> 2
+
+
 def _make_sidecar(
     storage: Storage, names: Names, session_id: bytes, record: SessionRecord, options: JournalOptions
 ) -> JournalWriter:
@@ -253,7 +263,7 @@ def _make_sidecar(
     """
     made = names.new_sidecar(session_id)
     try:
-        storage.make_directory(made)
+        storage.make_directory(made, _directory_mode(names))
         try:
             journal = JournalWriter.create(storage, made, session_id, options)
             journal.append(Kind.SESSION, encode_control(record))

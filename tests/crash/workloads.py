@@ -170,6 +170,32 @@ def resume_and_go_on(target: str, storage: Storage, ack: Ack) -> None:
             session.checkpoint()
 
 
+LIMIT = 3000
+"""Bytes of journal that `fill` allows itself."""
+
+
+def fill(target: str, storage: Storage, ack: Ack, batches: int = 100_000, limit: int = LIMIT) -> None:
+    """Go on with whatever session there is, with a journal that is pruned every few batches."""
+    session = safeh5.open(target, storage=storage, resume=True, journal_limit=limit)
+    for number in range(sum(name != "old" for name in session.file), batches):
+        write_batch(session, number)
+        ack(f"b{number}")
+        assert journal_bytes(target) <= limit + 2 * (limit // 4), "the journal is too large"
+    if batches < 100_000:
+        session.commit()
+        ack("committed")
+
+
+def fill_a_little(target: str, storage: Storage, ack: Ack) -> None:
+    """The same, with an end."""
+    fill(target, storage, ack, 7, 1600)
+
+
+def journal_bytes(target: str | os.PathLike[str]) -> int:
+    """What the journal takes on the disk, garbage included."""
+    return sum(path.stat().st_size for path in Path(f"{target}.safeh5").glob("journal-*"))
+
+
 def recover(target: str, storage: Storage, ack: Ack, **options: Any) -> None:
     """Recovery itself."""
     report = safeh5.recover(target, storage=storage, **options)
@@ -206,7 +232,8 @@ WORKLOADS: dict[str, Callable[[str, Storage, Ack], None]] = {
     function.__name__: function
     for function in (
         commit, overwrite, suspend_and_resume, roll_back, roll_back_and_keep, die_working, acquire,
-        come_and_go, resume_and_go_on, replay, recover_by_roll_back, purge, salvage, open_with_replay,
+        come_and_go, resume_and_go_on, fill, fill_a_little, replay,
+        recover_by_roll_back, purge, salvage, open_with_replay,
     )
 }  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from safeh5.journal import Kind
@@ -20,6 +21,7 @@ from safeh5.journal.format import (
     decode_meta,
 )
 from safeh5.journal.scan import scan
+from safeh5.operations.control import CheckpointRecord
 from tests.journal.building import STORAGE
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +62,12 @@ def test_the_kinds_are_those_of_the_code() -> None:
     assert [(int(number), name) for number, name, *_ in rows("Kinds")] == [
         (int(kind), kind.name) for kind in Kind
     ]
+
+
+def test_the_fields_of_an_anchor_are_those_of_the_code() -> None:
+    assert {name.strip("`") for name, *_ in rows("Anchors")} == {
+        field.name for field in msgspec.structs.fields(CheckpointRecord)
+    }
 
 
 def test_the_checksum_is_the_one_named() -> None:

@@ -12,7 +12,13 @@ import pytest
 
 from safeh5.journal import Kind, records
 from safeh5.operations import codec
-from safeh5.operations.control import CheckpointRecord, ResumeRecord, SealRecord, SessionRecord, decode_control
+from safeh5.operations.control import (
+    CheckpointRecord,
+    ResumeRecord,
+    SealRecord,
+    SessionRecord,
+    decode_control,
+)
 from tests.journal.building import STORAGE, scan_of
 
 DATA = Path(__file__).parents[1] / "data"
