@@ -270,5 +270,5 @@ def _owner(loc: Any, obj_name: bytes, lapl: Any) -> Any:
     if obj_name == b".":
         return loc
     door: Door = loc.door
-    found = native.open_object(loc, obj_name, lapl or door.link_access)
+    found = native.open_object(loc, obj_name, door.link_access(lapl))
     return adopt(found, door) if door.holds(found) else found

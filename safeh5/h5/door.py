@@ -13,6 +13,8 @@ from safeh5.errors import ApplyError, InternalError, SafeH5Error, UnjournaledOpe
 from safeh5.h5.recorder import Recorder
 from safeh5.operations.model import Operation
 
+_NOT_SAID = 0xFFFF  # H5F_ACC_DEFAULT: as the file that holds the link
+
 _doors: WeakValueDictionary[Any, Door] = WeakValueDictionary()
 
 
@@ -29,10 +31,8 @@ class Door:
     fileno : tuple of int
         HDF5's number of the open file; objects of other files, reached through
         external links, have another one.
-    link_access : h5py.h5p.PropLAID
-        How links are followed: into other files for reading only, since what
-        would be written there is in no journal. It also names the driver for
-        them, which would otherwise be that of the staging file.
+    target : bytes
+        Path of the file that the user works on.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -40,7 +40,7 @@ class Door:
         self.file_id = recorder.file_id
         self.fileno = self.file_id.fileno
         self.target = os.fsencode(recorder.target)
-        self.link_access = self.for_links(h5p.create(h5p.LINK_ACCESS), h5f.ACC_RDONLY)
+        self._access: tuple[Any, h5p.PropLAID] = (None, self._link_access(h5p.create(h5p.LINK_ACCESS)))
 
     @classmethod
     def of(cls, recorder: Recorder) -> Door:
@@ -52,15 +52,28 @@ class Door:
         _doors[door.fileno] = door
         return door
 
-    def for_links(self, plist: h5p.PropLAID, flags: int | None = None) -> h5p.PropLAID:
-        """`plist` with what external links of this file need."""
+    def link_access(self, lapl: h5p.PropLAID | None = None) -> h5p.PropLAID:
+        """How links are followed: `lapl`, with what external links of this file need.
+
+        They lead into other files for reading only, unless `lapl` says
+        otherwise, since what would be written there is in no journal.
+        """
+        given, access = self._access
+        if lapl is not given:
+            access = self._link_access(h5p.create(h5p.LINK_ACCESS) if lapl is None else lapl.copy())
+            self._access = lapl, access
+        return access
+
+    def _link_access(self, lapl: h5p.PropLAID) -> h5p.PropLAID:
+        # HDF5 would open the other file by the driver of this one, whose
+        # Python object is the staging file.
         access = h5p.create(h5p.FILE_ACCESS)
         access.set_fapl_sec2()
-        plist.set_elink_fapl(access)
-        plist.set_elink_prefix(os.path.dirname(self.target))
-        if flags is not None:
-            plist.set_elink_acc_flags(flags)
-        return plist
+        lapl.set_elink_fapl(access)
+        lapl.set_elink_prefix(os.path.dirname(self.target))
+        if lapl.get_elink_acc_flags() == _NOT_SAID:
+            lapl.set_elink_acc_flags(h5f.ACC_RDONLY)
+        return lapl
 
     def holds(self, oid: Any) -> bool:
         """Whether an identifier belongs to this file."""

@@ -25,12 +25,7 @@ from safeh5.operations.properties import read_layout
 
 def open_object(loc: Any, name: bytes, lapl: Any = None) -> Any:
     """`h5py.h5o.open`."""
-    return adopt_here(native.open_object(loc, name, _access(loc.door, lapl)), loc.door)
-
-
-def _access(door: Door, lapl: Any) -> Any:
-    """Link access that does not open other files by the staging file's driver."""
-    return door.link_access if lapl is None else door.for_links(lapl.copy())
+    return adopt_here(native.open_object(loc, name, loc.door.link_access(lapl)), loc.door)
 
 
 def open_group(loc: Any, name: bytes) -> Any:

@@ -111,7 +111,7 @@ def _descend(group: Any, parts: list[bytes], door: Door) -> tuple[Any, list[byte
     for i, part in enumerate(parts):
         if not isinstance(group, h5g.GroupID) or not group.links.exists(part):
             return group, parts[i:]
-        group = native.open_object(group, part, door.link_access)
+        group = native.open_object(group, part, door.link_access())
         if not door.holds(group):
             door.refuse("a change in another file, reached through an external link,")
     return group, []
@@ -122,7 +122,7 @@ def object_path(loc: Any, name: bytes | str, door: Door) -> str | None:
     if name in (b".", "."):
         return path_of(loc, door)
     raw = name.encode() if isinstance(name, str) else name
-    found = native.open_object(loc, raw, door.link_access)
+    found = native.open_object(loc, raw, door.link_access())
     if not door.holds(found):
         door.refuse("a change in another file, reached through an external link,")
     return path_of(found, door)

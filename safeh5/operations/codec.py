@@ -29,6 +29,7 @@ def decode(meta: bytes | memoryview) -> AnyOperation:
         If `meta` is not an operation that this version knows.
     """
     try:
-        return _decoder.decode(meta)
+        operation: AnyOperation = _decoder.decode(meta)
     except msgspec.MsgspecError as error:
         raise JournalError(f"a record holds no operation that this safeh5 knows: {error}") from error
+    return operation

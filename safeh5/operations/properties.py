@@ -71,9 +71,10 @@ def make_fill(value: npt.NDArray[Any], dtype: h5t.TypeID) -> FillValue:
 
 def _fill_dtype(dtype: h5t.TypeID) -> np.dtype[Any]:
     try:
-        return dtype.dtype
+        found: np.dtype[Any] = dtype.dtype
     except TypeError as error:
         raise InvalidTypeError(f"h5py has no NumPy type for a fill value: {error}") from error
+    return found
 
 
 def _no_reference(value: Any) -> None:

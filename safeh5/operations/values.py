@@ -60,7 +60,8 @@ MakeReference = Callable[[StoredReference], Any]
 
 def encode_type(dtype: npt.DTypeLike | h5t.TypeID) -> bytes:
     """The HDF5 encoding of a NumPy dtype or of an h5py type."""
-    return _type_of(dtype).encode()
+    encoded: bytes = _type_of(dtype).encode()
+    return encoded
 
 
 def _type_of(dtype: npt.DTypeLike | h5t.TypeID) -> h5t.TypeID:
@@ -106,12 +107,17 @@ def decode_space(encoded: bytes) -> h5s.SpaceID:
 
 def encode_shape(shape: tuple[int, ...] | None, maxshape: tuple[int | None, ...] | None = None) -> bytes:
     """The encoded dataspace of an extent; None is the null dataspace."""
+    encoded: bytes = _space_of(shape, maxshape).encode()
+    return encoded
+
+
+def _space_of(shape: tuple[int, ...] | None, maxshape: tuple[int | None, ...] | None) -> h5s.SpaceID:
     if shape is None:
-        return h5s.create(h5s.NULL).encode()
+        return h5s.create(h5s.NULL)
     if shape == ():
-        return h5s.create(h5s.SCALAR).encode()
+        return h5s.create(h5s.SCALAR)
     limits = None if maxshape is None else tuple(h5s.UNLIMITED if m is None else m for m in maxshape)
-    return h5s.create_simple(shape, limits).encode()
+    return h5s.create_simple(shape, limits)
 
 
 @lru_cache(maxsize=1024)

@@ -13,11 +13,17 @@ from collections.abc import Iterator
 
 import msgspec
 
-from safeh5.errors import InvalidOptionError
+from safeh5.errors import InvalidOptionError, SafeH5Error
 from safeh5.events import Progress, silent
 from safeh5.options import VerifyLevel, choose
 from safeh5.recovery.act import carry_out, remove_leftovers
-from safeh5.recovery.describe import damage_report, status_report, torn_report, unfinished_report
+from safeh5.recovery.describe import (
+    damage_report,
+    status_report,
+    torn_report,
+    unfinished_report,
+    unreadable_report,
+)
 from safeh5.recovery.evidence import Evidence, examine
 from safeh5.recovery.locking import lock_target
 from safeh5.recovery.plan import Plan, make_plan
@@ -71,7 +77,11 @@ def status_tree(
 ) -> Iterator[StatusReport]:
     """The status of every target at or below `directory` that has a session or remains of one."""
     for names in find_sidecars(directory):
-        yield status_report(examine(storage or Storage(), names))
+        try:
+            yield status_report(examine(storage or Storage(), names))
+        except (SafeH5Error, OSError) as error:
+            # One sidecar that cannot be read hides no other.
+            yield unreadable_report(names, error)
 
 
 def recover(

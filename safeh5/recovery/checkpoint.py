@@ -70,7 +70,7 @@ def checkpoint_lost(staging: str, target: str, journal: JournalScan, problem: st
     """The error for a journal that begins at an anchor, without its checkpoint."""
     assert journal.anchor is not None
     return CheckpointLostError(
-        f"what the session wrote up to LSN {journal.anchor.applied} was only in its checkpoint, and {problem}",
+        f"what was written up to LSN {journal.anchor.applied} was only in the checkpoint, and {problem}",
         path=staging,
         lsn=journal.anchor.applied,
         safe=f"The target is untouched, and the {journal.records} records behind that LSN are in the journal",

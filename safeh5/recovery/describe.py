@@ -10,6 +10,7 @@ from safeh5.journal import JournalScan
 from safeh5.recovery.classify import classify, explain, target_state
 from safeh5.recovery.evidence import Evidence
 from safeh5.recovery.report import Condition, DamageReport, StatusReport, TornReport, UnfinishedBatch
+from safeh5.storage import Names
 
 
 def status_report(evidence: Evidence) -> StatusReport:
@@ -41,6 +42,16 @@ def status_report(evidence: Evidence) -> StatusReport:
         torn=None if condition is Condition.LIVE else torn_report(scan),
         unfinished=None if condition is Condition.LIVE else unfinished_report(scan),
         damage=damage_report(scan),
+    )
+
+
+def unreadable_report(names: Names, error: Exception) -> StatusReport:
+    """The report about a sidecar that cannot be looked into."""
+    return StatusReport(
+        target=names.target,
+        sidecar=names.sidecar,
+        condition=Condition.FOREIGN,
+        detail=f"It cannot be looked into: {error}",
     )
 
 

@@ -264,6 +264,7 @@ def _make_sidecar(
     made = names.new_sidecar(session_id)
     try:
         storage.make_directory(made, _directory_mode(names))
+        journal = None
         try:
             journal = JournalWriter.create(storage, made, session_id, options)
             journal.append(Kind.SESSION, encode_control(record))
@@ -273,20 +274,28 @@ def _make_sidecar(
             storage.rename(made, names.sidecar)
             storage.sync_directory(names.directory)
         except BaseException:
+            if journal is not None:
+                journal.close()
             _unmake_sidecar(storage, names, session_id)
             raise
     except OSError as error:
-        if isinstance(error, JournalWriteError | DiskFullError):
-            raise
         kind = DiskFullError if error.errno in NO_SPACE else JournalWriteError
         raise kind(
-            f"the session's directory cannot be made: {error.strerror or error}",
+            f"the session's directory cannot be made: {_reason(error)}",
             path=names.sidecar,
             errno=error.errno,
-            safe="The target is untouched",
+            safe="The target is untouched, and no session was begun",
         ) from error
     journal.moved_to(names.sidecar)
     return journal
+
+
+def _reason(error: OSError) -> str:
+    return (
+        error.message
+        if isinstance(error, JournalWriteError | DiskFullError)
+        else error.strerror or str(error)
+    )
 
 
 def _unmake_sidecar(storage: Storage, names: Names, session_id: bytes) -> None:

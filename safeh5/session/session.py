@@ -70,7 +70,7 @@ from safeh5.operations.model import Operation
 from safeh5.operations.values import StoredReference
 from safeh5.options import Durability, JournalOptions, OnError
 from safeh5.recovery import publish
-from safeh5.session import ending
+from safeh5.session import ending, signals
 from safeh5.session.interval import IntervalSync
 from safeh5.session.parts import Parts
 from safeh5.session.stream import Stream
@@ -91,6 +91,9 @@ class State(StrEnum):
     ROLLED_BACK = "rolled back"
     SUSPENDED = "suspended"
     FAILED = "failed"
+
+
+_SEAL_SECONDS = 2.0
 
 
 class Session:
@@ -128,6 +131,7 @@ class Session:
         self._undo: list[Callable[[], None]] = []
         self._pid = os.getpid()
         self._no_pruning_before = 0.0
+        signals.watch(self)
 
     # --- looking ------------------------------------------------------------------
 
@@ -344,6 +348,9 @@ class Session:
         if self._options.durability is Durability.RECORD:
             with self._poisoning():
                 self._log.sync_to(lsn)
+            # Whoever took the lock file away may have resumed this session, and
+            # cut off what we write: that is no promise to make.
+            self._require_lock()
             self._workspace.durable(self.durable_lsn)
         elif self._interval is not None:
             self._interval.note()
@@ -525,7 +532,32 @@ class Session:
             self._workspace.drop()
         self._let_go()
 
+    def seal_now(self, reason: str) -> None:
+        """Seal the journal and let go, in the middle of whatever is going on.
+
+        For the end of the process: a batch that is open then has no end, and
+        does not exist. Nothing is applied.
+        """
+        if self.state is not State.OPEN or os.getpid() != self._pid:
+            return
+        # If another thread is in a call that takes long, it is not waited for.
+        held = self._mutex.acquire(timeout=_SEAL_SECONDS)
+        try:
+            self._log.control(Kind.SEAL, SealRecord(time=now()))
+            self.state = State.SUSPENDED
+            logger.warning(
+                "%s: the session on %s is sealed; commit it with: %s",
+                reason,
+                self.target,
+                recover_command(self.target),
+            )
+            self._let_go()
+        finally:
+            if held:
+                self._mutex.release()
+
     def _let_go(self) -> None:
+        signals.forget(self)
         if self._interval is not None:
             self._interval.stop()
         with suppress(SafeH5Error, OSError):

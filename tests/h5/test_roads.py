@@ -105,7 +105,7 @@ def layouts(f: h5py.File) -> None:
     f.create_dataset("gzip", data=data, compression=9, shuffle=True, fletcher32=True)
     f.create_dataset("lzf", data=data, compression="lzf")
     f.create_dataset("scaleoffset", data=data, scaleoffset=0)
-    f.create_dataset("filled", (5,), "f4", fillvalue=3.5, fill_time="alloc")
+    f.create_dataset("filled", (5,), "f4", fillvalue=3.5)
     f.create_dataset("strings", (5,), h5py.string_dtype(), fillvalue="none")
     f.create_dataset("fixed", (5,), "S7", fillvalue=b"none")
     f.create_dataset("tracked", (2,), "u1", track_order=True)
@@ -116,6 +116,7 @@ def layouts(f: h5py.File) -> None:
     f.require_dataset("required", (2, 2), "i2")
     dcpl = h5p.create(h5p.DATASET_CREATE)
     dcpl.set_layout(h5d.COMPACT)
+    dcpl.set_fill_time(h5d.FILL_TIME_ALLOC)
     h5d.create(f.id, b"compact", h5t.NATIVE_INT16, h5s.create_simple((4,)), dcpl)
 
 
@@ -177,7 +178,8 @@ def selections(f: h5py.File) -> None:
     mask = np.zeros((10, 12), bool)
     mask[::3, 1::5] = True
     d[mask] = np.arange(mask.sum())
-    d[mask[:, 0]] = 0 if not mask[:, 0].any() else 3
+    none = np.zeros((10, 12), bool)
+    d[none] = np.array([])
     d[...] = d[...] + 1
     d[5:8, 2:4] = [[1], [2], [3]]
     d[h5py.MultiBlockSlice(start=1, count=2, stride=4, block=2), 0] = [11, 12, 13, 14]
