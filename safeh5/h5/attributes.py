@@ -57,24 +57,10 @@ class PendingAttribute:
 
 
 class Folding:
-    """The steps of one ``AttributeManager.create``.
+    """What one ``AttributeManager.create`` has done so far."""
 
-    Parameters
-    ----------
-    owner : h5py identifier
-        The object that gets the attribute.
-    """
-
-    def __init__(self, owner: Any) -> None:
-        self.owner = owner
+    def __init__(self) -> None:
         self.pending: PendingAttribute | None = None
-
-    def record(self) -> None:
-        """Make the operations of what was collected."""
-        door: Door = self.owner.door
-        path = path_of(self.owner, door)
-        if self.pending is not None and path is not None:
-            set_attribute(self.owner, path, self.pending, door)
 
 
 _folding: Folding | None = None
@@ -86,16 +72,18 @@ def create_folded(manager: Any, name: Any, data: Any, shape: Any = None, dtype: 
     global _folding
     with native.phil:
         owner = manager._id
-        if path_of(owner, owner.door) is None:
+        door: Door = owner.door
+        path = path_of(owner, door)
+        if path is None:
             native.attribute_create(manager, name, data, shape=shape, dtype=dtype)
             return
-        outer, _folding = _folding, Folding(owner)
+        outer, _folding = _folding, (folding := Folding())
         try:
             native.attribute_create(manager, name, data, shape=shape, dtype=dtype)
-            folding = _folding
         finally:
             _folding = outer
-        folding.record()
+        if folding.pending is not None:
+            set_attribute(owner, path, folding.pending, door)
 
 
 def set_attribute(owner: Any, path: str, made: PendingAttribute, door: Door) -> None:
