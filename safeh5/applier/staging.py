@@ -32,7 +32,6 @@ from safeh5.storage import Storage, TargetLock
 from safeh5.storage.interrupts import Uninterrupted
 from safeh5.storage.pager import Pager, forget_redo, read_redo
 
-
 FENCE_SECONDS: Final = 60.0
 
 
@@ -123,7 +122,13 @@ class Staging:
 
     @classmethod
     def _open(
-        cls, place: Place, fence: TargetLock, below: Pager, mode: str, creation: FileCreation, applied: int = 0
+        cls,
+        place: Place,
+        fence: TargetLock,
+        below: Pager,
+        mode: str,
+        creation: FileCreation,
+        applied: int = 0,
     ) -> Staging:
         try:
             file = h5py.File(

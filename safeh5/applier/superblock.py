@@ -23,9 +23,11 @@ _MASK: Final = 0xFFFFFFFF
 class Patchable(Protocol):
     """A file that can be read and changed at a place."""
 
-    def peek(self, offset: int, size: int) -> bytes: ...
+    def peek(self, offset: int, size: int) -> bytes:
+        """The bytes at `offset`."""
 
-    def patch(self, offset: int, data: bytes) -> None: ...
+    def patch(self, offset: int, data: bytes) -> None:
+        """Write bytes at `offset`."""
 
 
 def clear_open_mark(file: Patchable, userblock: int) -> None:

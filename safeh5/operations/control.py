@@ -47,7 +47,7 @@ class Writer(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @classmethod
     def current(cls) -> Writer:
-        """This process and its libraries."""
+        """The process that asks, and its libraries."""
         owner = Owner.current()
         return cls(owner.pid, owner.host, owner.safeh5, h5py.version.version, h5py.version.hdf5_version)
 

@@ -39,64 +39,36 @@ Invariants
 from __future__ import annotations
 
 import os
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from enum import StrEnum
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import h5py
 import numpy.typing as npt
 
-from safeh5._typing import Buffer
 from safeh5.errors import (
-    ApplyError,
     FreeSpaceError,
-    JournalWriteError,
-    LockLostError,
     SafeH5Error,
     SessionFailedError,
-    SessionStateError,
     TargetChangedError,
     recover_command,
 )
 from safeh5.events import logger
 from safeh5.journal import Kind
 from safeh5.microdata import FileNamespace, MicroData, plan_write
-from safeh5.operations.control import CheckpointRecord, RollbackRecord, SealRecord, now
-from safeh5.operations.model import Operation
+from safeh5.operations.control import RollbackRecord, SealRecord, now
 from safeh5.operations.values import StoredReference
-from safeh5.options import Durability, JournalOptions, OnError
-from safeh5.recovery import publish
-from safeh5.session import ending, signals
-from safeh5.session.interval import IntervalSync
+from safeh5.options import OnError
+from safeh5.session import ending
+from safeh5.session.core import SessionCore, State
 from safeh5.session.parts import Parts
 from safeh5.session.stream import Stream
 from safeh5.session.streaming import absolute, new_dataset, open_stream
 from safeh5.session.written import Written
 from safeh5.storage.fingerprint import Fingerprint
 
-_PRUNING_PAUSE: Final = 30.0
-"""Seconds after a failed checkpoint in which a full journal is no reason for another."""
 
-
-class State(StrEnum):
-    """Where a session stands; see the head of this file."""
-
-    OPEN = "open"
-    COMMITTING = "committing"
-    COMMITTED = "committed"
-    ROLLED_BACK = "rolled back"
-    SUSPENDED = "suspended"
-    FAILED = "failed"
-
-
-_SEAL_SECONDS = 2.0
-
-
-class Session:
+class Session(SessionCore):
     """One transaction on one HDF5 file; made by `safeh5.open`.
 
     Attributes
@@ -107,33 +79,7 @@ class Session:
         Where the session stands.
     """
 
-    def __init__(
-        self,
-        parts: Parts,
-        *,
-        options: JournalOptions,
-        on_error: OnError,
-        journaled: bool,
-    ) -> None:
-        self.target = parts.names.target
-        self.state = State.OPEN
-        self._parts = parts
-        self._log, self._workspace = parts.log, parts.workspace
-        self._options, self._on_error = options, on_error
-        self._workspace.journaled = journaled
-        self._interval = (
-            IntervalSync(self._sync_for_interval, options.interval_ms)
-            if options.durability is Durability.INTERVAL
-            else None
-        )
-        self._mutex = threading.RLock()
-        self._spoiled: BaseException | None = None
-        self._undo: list[Callable[[], None]] = []
-        self._pid = os.getpid()
-        self._no_pruning_before = 0.0
-        signals.watch(self)
-
-    # --- looking ------------------------------------------------------------------
+    # --- looking and writing ------------------------------------------------------
 
     @property
     def file(self) -> h5py.File:
@@ -146,32 +92,9 @@ class Session:
         with self._working():
             return self._workspace.file(self._all_durable())
 
-    @property
-    def last_lsn(self) -> int:
-        """LSN of the last record appended to the journal; its own sync marks do not count."""
-        return self._log.journal.last_record
-
-    @property
-    def durable_lsn(self) -> int:
-        """Everything up to this record survives a power cut."""
-        return self._log.journal.durable_lsn
-
-    @property
-    def lag_bytes(self) -> int:
-        """Payload bytes that are in the journal and not yet applied; 0 with an inline applier."""
-        return self._workspace.lag()[0]
-
-    @property
-    def lag_seconds(self) -> float:
-        """How long the oldest of them has been waiting."""
-        return self._workspace.lag()[1]
-
-    @property
-    def in_batch(self) -> bool:
-        """Whether a batch is open."""
-        return self._log.in_batch
-
-    # --- changing -----------------------------------------------------------------
+    def describe_reference(self, reference: Any) -> StoredReference | None:
+        """What an h5py reference taken from `file` refers to."""
+        return FileNamespace(self.file).describe(reference)
 
     def write(
         self, tree: MicroData | Sequence[MicroData], *, exist_ok: bool = False, overwrite: bool = False
@@ -248,185 +171,6 @@ class Session:
             if FileNamespace(self.file).kind(path) is None:
                 self.write(new_dataset(self.file, path, shape, dtype, chunks, compression, attrs, options))
             return open_stream(self, path, shape, dtype)
-
-    def on_cancel(self, undo: Callable[[], None]) -> None:
-        """Call `undo` if the open batch is cancelled; latest first."""
-        self._undo.append(undo)
-
-    def describe_reference(self, reference: Any) -> StoredReference | None:
-        """What an h5py reference taken from `file` refers to."""
-        return FileNamespace(self.file).describe(reference)
-
-    @contextmanager
-    def batch(self) -> Iterator[Self]:
-        """Everything written inside is applied whole or not at all.
-
-        An exception that leaves the block cancels the batch. A batch inside a
-        batch is part of it; when a part fails the whole cannot be ended any
-        more, even if the exception is caught.
-        """
-        with self._working():
-            if self._log.in_batch:
-                with self._part_of_batch():
-                    yield self
-                return
-            if self._workspace.is_backlogged():
-                self._all_durable()
-                self._workspace.make_room()
-            self._log.begin()
-            try:
-                yield self
-                end = self._end_batch()
-            except BaseException as error:
-                self._abandon_batch(error)
-                raise
-        # Not under the mutex: while the disk works for one thread, others go
-        # on appending, and one sync then serves them all.
-        self._keep_promise(end)
-        self._tend()
-
-    def record(self, operation: Operation, payload: Buffer = b"") -> int:
-        """Journal one operation and apply it; outside a batch it is a batch of its own.
-
-        Parameters
-        ----------
-        operation : Operation
-            What to change.
-        payload : C-contiguous buffer
-            The values; not copied.
-
-        Returns
-        -------
-        int
-            Its LSN. Outside a batch, and with durability ``"record"``, it is
-            on disk.
-
-        Raises
-        ------
-        ApplyError
-            If HDF5 refuses it; it is then cancelled in the journal.
-        """
-        with self.batch():
-            return self._record(operation, payload)
-
-    def _record(self, operation: Operation, payload: Buffer) -> int:
-        """Append to the journal, then apply (invariant 2); a batch is open."""
-        self._workspace.prepare()
-        lsn = self._log.record(operation, payload)
-        self._workspace.apply(operation, payload, lsn)
-        return lsn
-
-    @contextmanager
-    def _part_of_batch(self) -> Iterator[None]:
-        before = self._log.records
-        try:
-            yield
-        except BaseException as error:
-            if self._log.records > before:
-                self._spoiled = error
-            raise
-
-    def _end_batch(self) -> int | None:
-        """Append END; returns its LSN, or None for a batch that left no trace."""
-        if self._spoiled is not None:
-            raise SessionStateError(
-                f"a part of this batch failed ({self._spoiled}), so none of it is written", path=self.target
-            )
-        if not self._log.records:
-            self._log.abort()
-            return None
-        end = self._log.end()
-        self._undo.clear()
-        self._workspace.journaled = True
-        self._workspace.ended(end)
-        return end
-
-    def _keep_promise(self, lsn: int | None) -> None:
-        """Make a batch durable as the session's policy says."""
-        if lsn is None or self._log.in_batch:
-            return
-        if self._options.durability is Durability.RECORD:
-            with self._poisoning():
-                self._log.sync_to(lsn)
-            # Whoever took the lock file away may have resumed this session, and
-            # cut off what we write: that is no promise to make.
-            self._require_lock()
-            self._workspace.durable(self.durable_lsn)
-        elif self._interval is not None:
-            self._interval.note()
-
-    def _tend(self) -> None:
-        """Checkpoint when enough has come together; what was acknowledged does not depend on it."""
-        with self._mutex:
-            if self.state is not State.OPEN or self._log.in_batch:
-                return
-            prune = self._journal_is_full and time.monotonic() >= self._no_pruning_before
-            if not prune and not self._workspace.is_due():
-                return
-            try:
-                self.checkpoint()
-            except (FreeSpaceError, ApplyError) as error:
-                logger.warning("no checkpoint: %s", error)
-                self._workspace.drop()
-                # The journal stays full until one succeeds; not every record can try.
-                self._no_pruning_before = time.monotonic() + _PRUNING_PAUSE
-
-    @property
-    def _journal_is_full(self) -> bool:
-        return self._log.journal.size > self._options.journal_limit
-
-    def _abandon_batch(self, error: BaseException) -> None:
-        """Cancel the open batch; the staging file may hold a part of it (invariant 3)."""
-        if not self._log.in_batch:
-            # Interrupted when its END was in the journal already: the batch exists.
-            self._workspace.journaled = True
-            return
-        records, self._spoiled = self._log.records, None
-        while self._undo:
-            self._undo.pop()()
-        try:
-            self._log.abort()
-        except SafeH5Error as second:
-            logger.error("the batch could not be cancelled: %s", second)
-        self._workspace.abandoned(records, refused=isinstance(error, ApplyError))
-
-    # --- durability ---------------------------------------------------------------
-
-    def sync(self) -> int:
-        """Make everything written so far durable; returns `durable_lsn`.
-
-        Raises
-        ------
-        JournalWriteError
-            If the disk fails; the session is then FAILED and what was durable before stays.
-        """
-        with self._working():
-            return self._all_durable()
-
-    def _sync_for_interval(self) -> None:
-        """In the timer's thread, and beside an open batch: only the journal is touched."""
-        self._workspace.durable(self._log.sync())
-
-    def _all_durable(self) -> int:
-        """Sync unless a batch is open, and tell the workspace; returns the LSN of the last record."""
-        if not self._log.in_batch:
-            self._workspace.durable(self._log.sync())
-        return self.durable_lsn
-
-    def checkpoint(self) -> None:
-        """Make everything written so far durable, and bring it to the staging file on disk.
-
-        When the journal has grown beyond `journal_limit`, what the checkpoint
-        holds is removed from it.
-        """
-        with self._working("checkpoint"):
-            self._log.settle()
-            applied = self._all_durable()
-            self._workspace.checkpoint(applied)
-            if self._journal_is_full:
-                self._log.anchor(self._parts.record, applied)
-            else:
-                self._log.control(Kind.CHECKPOINT, CheckpointRecord(applied=applied, time=now()))
 
     # --- ending -------------------------------------------------------------------
 
@@ -523,96 +267,6 @@ class Session:
         self.state = state
         self._let_go()
 
-    # --- failure ------------------------------------------------------------------
-
-    def _fail(self) -> None:
-        """Take no more work; what was acknowledged stays in the journal."""
-        self.state = State.FAILED
-        with suppress(SafeH5Error, OSError):
-            self._workspace.drop()
-        self._let_go()
-
-    def seal_now(self, reason: str) -> None:
-        """Seal the journal and let go, in the middle of whatever is going on.
-
-        For the end of the process: a batch that is open then has no end, and
-        does not exist. Nothing is applied.
-        """
-        if self.state is not State.OPEN or os.getpid() != self._pid:
-            return
-        # If another thread is in a call that takes long, it is not waited for.
-        held = self._mutex.acquire(timeout=_SEAL_SECONDS)
-        try:
-            self._log.control(Kind.SEAL, SealRecord(time=now()))
-            self.state = State.SUSPENDED
-            logger.warning(
-                "%s: the session on %s is sealed; commit it with: %s",
-                reason,
-                self.target,
-                recover_command(self.target),
-            )
-            self._let_go()
-        finally:
-            if held:
-                self._mutex.release()
-
-    def _let_go(self) -> None:
-        signals.forget(self)
-        if self._interval is not None:
-            self._interval.stop()
-        with suppress(SafeH5Error, OSError):
-            self._log.journal.close()
-        with suppress(OSError):
-            # Released in any case; what may fail is removing the file.
-            self._parts.lock.release(remove=True)
-
-    @contextmanager
-    def _working(self, ending: str | None = None) -> Iterator[None]:
-        """The mutex, and the state that a call needs; `ending` names calls that no batch may surround."""
-        with self._mutex:
-            self._require_open()
-            if ending is not None and self._log.in_batch:
-                raise SessionStateError(f"cannot {ending} inside a batch", path=self.target)
-            with self._poisoning():
-                yield
-
-    @contextmanager
-    def _poisoning(self) -> Iterator[None]:
-        """Fail the session when the journal has (invariant 4)."""
-        try:
-            yield
-        except (JournalWriteError, SessionFailedError):
-            # The second when the interval's thread met the failure first.
-            with self._mutex:
-                if self._log.journal.failed and self.state is not State.FAILED:
-                    self._fail()
-            raise
-
-    def _require_open(self) -> None:
-        if os.getpid() != self._pid:
-            raise SessionStateError(
-                "this session belongs to the process that opened it, and this is a fork of it",
-                path=self.target,
-            )
-        if self.state is State.FAILED:
-            raise SessionFailedError(
-                "the session has failed and takes no more work",
-                path=self.target,
-                safe="What was acknowledged is in the journal",
-                hint="Bring it back with: " + recover_command(self.target),
-            )
-        if self.state is not State.OPEN:
-            # COMMITTING too: what a progress callback wrote now would be acknowledged and not committed.
-            raise SessionStateError(f"the session is {self.state}", path=self.target)
-
-    def _require_lock(self) -> None:
-        """Before anything that other sessions of this target could not bear."""
-        try:
-            publish.require_lock(self._parts.lock)
-        except LockLostError:
-            self._fail()
-            raise
-
     # --- with ---------------------------------------------------------------------
 
     def __enter__(self) -> Self:
@@ -649,6 +303,3 @@ class Session:
         """Let go without a word in the journal: to recovery this is an interrupted session."""
         if self.state is State.OPEN:
             self._fail()
-
-    def __repr__(self) -> str:
-        return f"<safeh5 session on {self.target!r}: {self.state}>"

@@ -26,7 +26,8 @@ from safeh5.events import logger
 class Sealable(Protocol):
     """What can be sealed: a session."""
 
-    def seal_now(self, reason: str) -> None: ...
+    def seal_now(self, reason: str) -> None:
+        """Seal the journal and let go."""
 
 
 _open: weakref.WeakSet[Sealable] = weakref.WeakSet()
@@ -40,17 +41,20 @@ def watch(session: Sealable) -> None:
     if _registered_by != os.getpid():
         _registered_by = os.getpid()
         atexit.register(_at_exit, os.getpid())
-    if threading.current_thread() is threading.main_thread():
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, _on_term)
+    if _in_main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _on_term)
 
 
 def forget(session: Sealable) -> None:
     """`session` has ended by itself; the last one takes the handler away again."""
     _open.discard(session)
-    if not _open and threading.current_thread() is threading.main_thread():
-        if signal.getsignal(signal.SIGTERM) is _on_term:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if not _open and _in_main_thread() and signal.getsignal(signal.SIGTERM) is _on_term:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _in_main_thread() -> bool:
+    """Whether this is the thread that may install handlers."""
+    return threading.current_thread() is threading.main_thread()
 
 
 def _on_term(number: int, frame: FrameType | None) -> None:

@@ -106,11 +106,11 @@ class Stream:
         return self._append(array, 1)
 
     def extend(self, block: npt.ArrayLike) -> int:
-        """Append many items as one record: all or none.
+        r"""Append many items as one record: all or none.
 
         Parameters
         ----------
-        block : array_like, shape (n, \\*shape)
+        block : array_like, shape (n, \*shape)
             The items.
 
         Returns

@@ -1,0 +1,194 @@
+"""The end of a journal on disk: the segment being written, its syncs, its failures.
+
+Invariants
+----------
+1. `_tip` is the end of the last whole frame. It is one object, replaced in one
+   step, so that an exception at any instant (a signal handler's too) leaves it
+   either before or after a frame, never in between.
+2. Bytes behind `_tip` were never acknowledged. They are cut off before the next
+   frame is written: `_unsettled` says that there may be some.
+3. After a failed fsync, or a failed attempt to cut off, nothing is written
+   any more: the fate of the pages is unknown and a second fsync proves nothing.
+4. A segment that has a successor is durable up to the length stated there.
+5. A segment is removed only when a later one begins with an anchor that is durable.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+from safeh5.errors import (
+    DiskFullError,
+    InternalError,
+    JournalWriteError,
+    SafeH5Error,
+    SessionFailedError,
+)
+from safeh5.events import logger
+from safeh5.journal.batches import BatchState
+from safeh5.journal.failures import NO_SPACE, broken, disk_full, poisoned
+from safeh5.journal.format import (
+    SEGMENT_HEADER_SIZE,
+    FormatError,
+    Kind,
+    SegmentHeader,
+    encode_meta,
+)  # fmt: skip
+from safeh5.journal.segment import NewSegment, StrPath
+from safeh5.journal.tip import Tip
+from safeh5.options import Durability, JournalOptions
+from safeh5.storage.files import Storage
+from safeh5.storage.handles import AppendFile
+from safeh5.storage.names import segment_name
+
+DURABILITY: Final = {Durability.RECORD: 0, Durability.INTERVAL: 1, Durability.FLUSH: 2}
+
+
+class JournalTail:
+    """What `JournalWriter` is built on: frames go out here, and only here.
+
+    Attributes
+    ----------
+    directory : str
+        Where the segments are; `moved_to` changes it.
+    """
+
+    def __init__(
+        self, storage: Storage, directory: str, options: JournalOptions, header: SegmentHeader,
+        batch: BatchState, earlier_bytes: int,
+    ) -> None:  # fmt: skip
+        """For `create` and `resume`: begin the segment that `header` describes."""
+        self.directory = directory
+        self._storage = storage
+        self._options = options
+        self._session = header.session
+        # Lock order: _syncing before _lock. _syncing is held while the disk works, _lock never for long.
+        self._syncing = threading.RLock()
+        self._lock = threading.RLock()
+        self._failure: str | None = None
+        self._unsettled = False
+        self._earlier_bytes = earlier_bytes
+        self._durable = header.first_lsn - 1
+        self._tip = Tip.of_new(self._new_segment(header), header, batch)
+
+    def moved_to(self, directory: StrPath) -> None:
+        """Take note that the directory was renamed; later segments go there."""
+        self.directory = os.fspath(directory)
+
+    def close(self) -> None:
+        """Close the file; nothing is synced by that. The writer is of no use afterwards."""
+        with self._syncing, self._lock:
+            self._failure = self._failure or "the journal is closed"
+            self._tip.file.close()
+
+    def sync(self) -> int:
+        """Make every frame appended so far durable; returns the LSN up to which all is.
+
+        Does nothing when there is nothing new.
+
+        Raises
+        ------
+        JournalWriteError
+            The sync failed. It is not retried, now or later: the writer is poisoned.
+        SessionFailedError
+            That happened in an earlier call.
+        """
+        with self._syncing:
+            with self._lock:
+                self._settle()
+                tip = self._tip
+            if tip.last_record > self._durable:
+                self._sync_file(tip)
+                with self._lock:
+                    self._leave_mark()
+            return self._durable
+
+    def _write_frame(self, kind: int, flags: int, batch: int, meta: bytes, payload: memoryview) -> int:
+        """Write one frame behind `_tip` and move `_tip` behind it."""
+        self._settle()
+        tip = self._tip
+        try:
+            buffers, after = tip.frame(kind, flags, batch, meta, payload)
+        except FormatError as error:
+            raise InternalError(f"a record was refused by the journal: {error}", lsn=tip.lsn) from error
+        self._unsettled = True
+        try:
+            tip.file.write(buffers)
+        except OSError as error:
+            needed = after.offset - tip.offset
+            raise self._refused(error, needed, f"writing to {self._path} failed") from error
+        self._tip = after
+        self._unsettled = False
+        return tip.lsn
+
+    @property
+    def _path(self) -> str:
+        """The last segment; the file's own idea of its path is older than `moved_to`."""
+        return str(Path(self.directory, segment_name(self._tip.number)))
+
+    def _settle(self) -> None:
+        """Refuse if poisoned; cut off what an interrupted write may have left behind `_tip`."""
+        if self._failure is not None:
+            raise poisoned(self._failure, self.directory)
+        if self._unsettled:
+            try:
+                self._tip.file.truncate(self._tip.offset)
+            except OSError as error:
+                raise self._poison(error, f"shortening {self._path} failed") from error
+            self._unsettled = False
+
+    def _sync_file(self, tip: Tip) -> None:
+        try:
+            tip.file.sync()
+        except OSError as error:
+            raise self._poison(error, f"fsync of {self._path} failed") from error
+        self._durable = tip.lsn - 1
+
+    def _leave_mark(self) -> None:
+        """Append a SYNC mark. The sync was good whether or not this works."""
+        try:
+            self._write_frame(Kind.SYNC, 0, 0, encode_meta(durable=self._durable), memoryview(b""))
+        except (DiskFullError, JournalWriteError, SessionFailedError) as error:
+            logger.warning("no SYNC mark after LSN %d: %s", self._durable, error)
+
+    def _begin_segment(self) -> None:
+        """Close the last segment and go on in a new one; both locks are held."""
+        tip = self._tip
+        # The new header vouches for every byte of the old segment.
+        self._sync_file(tip)
+        header = SegmentHeader(
+            self._session, tip.number + 1, tip.lsn, DURABILITY[self._options.durability], time.time_ns(),
+            tip.offset, tip.chain,
+        )  # fmt: skip
+        self._tip = Tip.of_new(self._new_segment(header), header, tip.batch, tip.last_change)
+        self._earlier_bytes += tip.offset
+        tip.file.close()
+
+    def _new_segment(self, header: SegmentHeader) -> AppendFile:
+        segment = NewSegment(self._storage, self.directory, header)
+        what = f"beginning segment {segment.path} failed"
+        try:
+            segment.prepare()
+        except OSError as error:
+            raise self._refused(error, SEGMENT_HEADER_SIZE, what) from error
+        try:
+            return segment.publish()
+        except OSError as error:
+            # The name may or may not be on disk: nothing may be appended to the old segment any more.
+            raise self._poison(error, what) from error
+
+    def _refused(self, error: OSError, needed: int, what: str) -> SafeH5Error:
+        """The error for a write that failed; without room for it the writer stays usable."""
+        if self._unsettled:
+            self._settle()
+        if error.errno in NO_SPACE:
+            return disk_full(error, what, self.directory, needed)
+        return self._poison(error, what)
+
+    def _poison(self, error: OSError, what: str) -> JournalWriteError:
+        self._failure = f"{what}: {error.strerror or error}"
+        return broken(error, what, self.directory)
