@@ -37,4 +37,5 @@ def missing_filters_hint(ids: tuple[int, ...]) -> str | None:
     if not ids:
         return None
     names = ", ".join(str(i) for i in ids)
-    return f"HDF5 filter {names} is not available here: install it (pip install {_PLUGINS}) and run the command again"
+    install = f"install it (pip install {_PLUGINS}) and run the command again"
+    return f"HDF5 filter {names} is not available here: {install}"

@@ -36,7 +36,8 @@ def _version(wanted: bool) -> None:
     if wanted:
         import safeh5
 
-        below = f"h5py {h5py.version.version}, HDF5 {h5py.version.hdf5_version}, Python {platform.python_version()}"
+        libraries = f"h5py {h5py.version.version}, HDF5 {h5py.version.hdf5_version}"
+        below = f"{libraries}, Python {platform.python_version()}"
         say(f"safeh5 {safeh5.__version__} ({below})")
         raise typer.Exit
 

@@ -114,7 +114,7 @@ class Beside:
             while self._lag.bytes > limit:
                 if not block or self._stuck():
                     raise BacklogFull(
-                        f"{self._lag.bytes} bytes wait in the journal to be applied, more than the {limit} allowed",
+                        f"{self._lag.bytes} bytes wait to be applied, more than the {limit} allowed",
                         path=self._names.target,
                         safe="Nothing was written by this call; what was acknowledged is in the journal",
                     )
