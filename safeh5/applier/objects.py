@@ -15,6 +15,8 @@ from safeh5.operations.values import decode_space, decode_type
 def create_group(context: Context, op: model.CreateGroup, payload: Buffer) -> None:
     """Make a group; HDF5 refuses if something stands there."""
     gcpl = h5p.create(h5p.GROUP_CREATE)
+    # As h5py does it: replaying later must not write another time into the file.
+    gcpl.set_obj_track_times(False)
     if op.link_order:
         gcpl.set_link_creation_order(op.link_order)
     if op.attr_order:

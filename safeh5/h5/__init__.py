@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import h5py
 
+from safeh5.errors import InvalidOptionError
 from safeh5.h5 import patches
 from safeh5.h5.door import Door
 from safeh5.h5.ids import Journaled, adopt
@@ -33,8 +34,19 @@ def journaled_file(session: Session | Recorder) -> h5py.File:
         Its ``flush()`` makes everything durable; its ``close()``, or leaving
         its ``with`` block without an exception, commits the session. Without
         either the session stays open, and ends as sessions do.
+
+    Raises
+    ------
+    InvalidOptionError
+        If the session applies its operations in a process beside: what h5py's
+        objects show would then not be what was written through them.
     """
     recorder: Recorder = SessionRecorder(session) if isinstance(session, Session) else session
+    if not recorder.file_id.get_intent():
+        raise InvalidOptionError(
+            f"the file of this session is applied to by another process ({recorder.target})",
+            hint="Open the session with applier='inline'",
+        )
     patches.install()
     door = Door.of(recorder)
     return h5py.File(adopt(recorder.file_id, door))

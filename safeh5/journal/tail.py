@@ -18,6 +18,8 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -73,6 +75,7 @@ class JournalTail:
         self._unsettled = False
         self._earlier_bytes = earlier_bytes
         self._durable = header.first_lsn - 1
+        self._settled = batch.first_lsn - 1 if batch.open else self._durable
         self._tip = Tip.of_new(self._new_segment(header), header, batch)
 
     def moved_to(self, directory: StrPath) -> None:
@@ -106,6 +109,25 @@ class JournalTail:
                 with self._lock:
                     self._leave_mark()
             return self._durable
+
+    @contextmanager
+    def nobody_syncing(self, timeout: float) -> Iterator[None]:
+        """Keep other threads from syncing; for a signal handler, which may have interrupted a frame.
+
+        To wait without end could be to wait for a thread that, in its sync,
+        waits for the frame that the handler has interrupted.
+
+        Raises
+        ------
+        SessionFailedError
+            Another thread still syncs after `timeout` seconds.
+        """
+        if not self._syncing.acquire(timeout=timeout):
+            raise poisoned("another thread is busy with the disk", self.directory)
+        try:
+            yield
+        finally:
+            self._syncing.release()
 
     def _write_frame(self, kind: int, flags: int, batch: int, meta: bytes, payload: memoryview) -> int:
         """Write one frame behind `_tip` and move `_tip` behind it."""
@@ -147,6 +169,7 @@ class JournalTail:
         except OSError as error:
             raise self._poison(error, f"fsync of {self._path} failed") from error
         self._durable = tip.lsn - 1
+        self._settled = tip.batch.first_lsn - 1 if tip.batch.open else tip.lsn - 1
 
     def _leave_mark(self) -> None:
         """Append a SYNC mark. The sync was good whether or not this works."""

@@ -129,6 +129,11 @@ class JournalWriter(JournalTail):
         return self._durable
 
     @property
+    def settled_lsn(self) -> int:
+        """`durable_lsn`, less the batch that was open then: without its END it does not exist."""
+        return self._settled
+
+    @property
     def size(self) -> int:
         """Bytes of the journal, all segments from its beginning or its anchor on."""
         return self._earlier_bytes + self._tip.offset

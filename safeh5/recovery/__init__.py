@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 
 import msgspec
 
-from safeh5.errors import InvalidOptionError, SafeH5Error
+from safeh5.errors import ApplyError, InvalidOptionError, SafeH5Error
 from safeh5.events import Progress, silent
 from safeh5.options import VerifyLevel, choose
 from safeh5.recovery.act import carry_out, remove_leftovers
@@ -26,7 +28,7 @@ from safeh5.recovery.describe import (
 )
 from safeh5.recovery.evidence import Evidence, examine
 from safeh5.recovery.locking import lock_target
-from safeh5.recovery.plan import Plan, make_plan
+from safeh5.recovery.plan import Plan, Step, make_plan
 from safeh5.recovery.report import (
     Action,
     Condition,
@@ -105,8 +107,8 @@ def recover(
     action : {"replay", "rollback", "salvage"}
         Replay applies everything acknowledged and commits. Roll back leaves
         the target as it is and keeps the sidecar aside. Salvage goes past
-        damage in the journal, commits what is whole, keeps the damaged sidecar
-        and the old target aside, and lists every loss.
+        damage in the journal and past what HDF5 refuses, commits the rest,
+        keeps the sidecar and the old target aside, and lists every loss.
     output : path-like, optional
         Write the result here instead, and touch neither target nor sidecar.
     dry_run : bool
@@ -136,7 +138,7 @@ def recover(
         If somebody else wrote the target since the session began.
     """
     started = time.monotonic()
-    chosen = choose(Action, action, "action")
+    chosen, level = choose(Action, action, "action"), choose(VerifyLevel, verify, "verify")
     if purge and chosen is not Action.ROLLBACK:
         raise InvalidOptionError("purge goes with a roll back only")
     disk, names = storage or Storage(), Names.of(path)
@@ -149,10 +151,18 @@ def recover(
         remove_leftovers(disk, names)
         evidence = examine(disk, names, locked=False)
         plan = make_plan(evidence, chosen, output=target, purge=purge)
-        level = choose(VerifyLevel, verify, "verify")
-        report = carry_out(disk, evidence, plan, output=target, verify=level, progress=progress)
+        act = partial(carry_out, disk, evidence, output=target, verify=level, progress=progress)
+        try:
+            report = act(plan)
+        except ApplyError as error:
+            if chosen is not Action.SALVAGE or error.lsn is None or Step.REPLAY not in plan.steps:
+                raise
+            # The journal is sound and HDF5 refuses a record of it: go on without its batch.
+            report = act(make_plan(evidence, chosen, output=target, refused=True))
     finally:
-        lock.release(remove=True)
+        with suppress(OSError):
+            # Released in any case; what may fail is removing the file.
+            lock.release(remove=True)
     return msgspec.structs.replace(report, seconds=time.monotonic() - started)
 
 

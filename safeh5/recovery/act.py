@@ -27,7 +27,14 @@ import os
 from collections.abc import Callable
 
 from safeh5.applier import Staging
-from safeh5.errors import DiskFullError, RecoverError, SafeH5Error, TargetExistsError
+from safeh5.errors import (
+    ApplyError,
+    DiskFullError,
+    RecoverError,
+    SafeH5Error,
+    TargetExistsError,
+    recover_command,
+)
 from safeh5.events import Progress, logger, silent
 from safeh5.journal import JournalWriter, Kind, TornTail
 from safeh5.journal.failures import NO_SPACE
@@ -150,7 +157,16 @@ class _Recovery:
         scan, session = self.evidence.scan, self.evidence.session
         assert session is not None and scan is not None
         names = self.names if self.output is None else self._workshop()
-        built = replay(self.storage, names, session, scan, self.progress, any_base=self.output is not None)
+        try:
+            built = replay(
+                self.storage, names, session, scan, self.progress, any_base=self.output is not None
+            )
+        except ApplyError as error:
+            if error.lsn is not None and error.hint is None:
+                error.hint = "To bring back everything else, run: " + recover_command(
+                    self.names.sidecar if self.names.is_aside else self.names.target, "--salvage"
+                )
+            raise
         self.records, self.bytes = built.records, built.bytes
         self._make_ready(names, built.staging)
 
@@ -232,7 +248,7 @@ class _Recovery:
 
     def set_aside(self) -> None:
         scan = self.evidence.scan
-        damaged = self.plan.condition is Condition.CORRUPT
+        damaged = self.plan.condition is Condition.CORRUPT or self.plan.action is Action.SALVAGE
         kind = AsideKind.DAMAGED if damaged else AsideKind.ROLLED_BACK
         if not damaged and scan is not None and scan.is_complete:
             # The journal alone can make the staging file again.

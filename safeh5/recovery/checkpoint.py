@@ -14,7 +14,7 @@ from safeh5.events import logger
 from safeh5.journal import JournalScan, Kind
 from safeh5.operations.control import CheckpointRecord, decode_control
 from safeh5.storage import Storage
-from safeh5.storage.pager import read_redo
+from safeh5.storage.pager import newest_applied, read_redo
 
 
 def promised(journal: JournalScan) -> int:
@@ -64,6 +64,20 @@ def checkpoint_problem(storage: Storage, staging: str, journal: JournalScan) -> 
     if redo.applied < least:
         return f"the last whole checkpoint holds LSN {redo.applied} only, and {least} is needed"
     return ""
+
+
+def cut_short(storage: Storage, staging: str, journal: JournalScan) -> str | None:
+    """How the redo slots prove that the journal has lost its end; None when they do not.
+
+    A checkpoint is made of what is durable in the journal. So one that reaches
+    farther than the journal was outlived by it: what the journal had behind its
+    end was acknowledged, and a session that went on from here would give the
+    LSNs that the checkpoint claims to hold to new records.
+    """
+    applied = newest_applied(storage, staging, journal.session_id)
+    if applied <= journal.last_lsn:
+        return None
+    return f"the journal ends with LSN {journal.last_lsn}, and staging.h5 was checkpointed at LSN {applied}"
 
 
 def checkpoint_lost(staging: str, target: str, journal: JournalScan, problem: str) -> CheckpointLostError:

@@ -16,7 +16,7 @@ import msgspec
 from safeh5.errors import ForeignSidecarError, JournalError, UnsupportedVersion
 from safeh5.journal import ControlFrame, Frame, JournalScan, Kind, salvage_frames, scan
 from safeh5.operations.control import CommitRecord, SessionRecord, decode_control
-from safeh5.recovery.checkpoint import checkpoint_problem
+from safeh5.recovery.checkpoint import checkpoint_problem, cut_short
 from safeh5.recovery.note import SalvageNote, read_note
 from safeh5.storage import Names, Owner, Storage, TargetLock
 from safeh5.storage.fingerprint import Fingerprint
@@ -46,7 +46,8 @@ class Evidence:
     sidecar : Sidecar
         What the sidecar holds.
     problem : str or None
-        Why the journal cannot be read, when it cannot be at all.
+        Why the journal cannot be read when it cannot be at all, or what shows
+        that its end is lost.
     scan : JournalScan or None
         What reading the journal from end to end gave.
     session : SessionRecord or None
@@ -142,6 +143,9 @@ def _read_journal(
         problem = error.message
     if session is None and problem is None:
         problem = "the journal's first record, which says how the session began, is missing"
+    if problem is None and not locked:
+        # A session that is running may have checkpointed since its journal was read.
+        problem = cut_short(storage, names.staging, journal)
     return Evidence(
         names,
         locked,

@@ -70,7 +70,14 @@ class Plan:
     warnings: tuple[str, ...] = ()
 
 
-def make_plan(evidence: Evidence, action: Action, *, output: str | None = None, purge: bool = False) -> Plan:
+def make_plan(
+    evidence: Evidence,
+    action: Action,
+    *,
+    output: str | None = None,
+    purge: bool = False,
+    refused: bool = False,
+) -> Plan:
     """The steps that do `action`.
 
     Parameters
@@ -83,6 +90,9 @@ def make_plan(evidence: Evidence, action: Action, *, output: str | None = None, 
         Build the result at this path and leave target and sidecar alone.
     purge : bool
         Roll back for good: delete the sidecar instead of keeping it aside.
+    refused : bool
+        The journal is sound, and HDF5 refuses one of its records: for a
+        salvage that is as good as damaged.
 
     Raises
     ------
@@ -107,7 +117,7 @@ def make_plan(evidence: Evidence, action: Action, *, output: str | None = None, 
         raise InvalidOptionError("an output file has no meaning for a roll back")
     if action is Action.ROLLBACK:
         return _plan_rollback(evidence, condition, purge)
-    if action is Action.SALVAGE and condition is Condition.CORRUPT:
+    if action is Action.SALVAGE and (condition is Condition.CORRUPT or refused):
         return _plan_salvage(evidence, condition, output)
     return _plan_replay(evidence, action, condition, output)
 
@@ -189,7 +199,9 @@ def _plan_replay(evidence: Evidence, action: Action, condition: Condition, outpu
     if condition is Condition.ROLLED_BACK:
         return Plan(action, condition, (Step.SET_ASIDE,), (_GIVEN_UP,))
     if target_state(evidence) is TargetState.COMMITTED:
-        return Plan(action, condition, (*torn, Step.RETIRE))
+        # By a salvage too, that was cut off before its last step: what it lost is in the journal only.
+        last = Step.RETIRE if evidence.salvaged is None else Step.SET_ASIDE
+        return Plan(action, condition, (*torn, last))
     _require_base(evidence)
     if evidence.commit is not None and same_content(evidence.staging, evidence.commit.result):
         return Plan(action, condition, (*torn, Step.PLACE, Step.RETIRE))

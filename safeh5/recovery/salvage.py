@@ -69,8 +69,16 @@ def salvage(
             staging.drop()
             raise
         else:
-            lost = (loss for loss in audit.losses if (loss.last_lsn or scan.last_lsn + 1) > staging.applied)
+            lost = (loss for loss in audit.losses if _is_behind(loss, staging.applied, scan))
             return Salvaged(staging, records, size, tuple(lost))
+
+
+def _is_behind(loss: Loss, checkpoint: int, scan: JournalScan) -> bool:
+    """Whether a loss is of records that the checkpoint of this LSN does not hold."""
+    if loss.last_lsn is not None:
+        return loss.last_lsn > checkpoint
+    # To the end of the journal, which reached as far as anything proves.
+    return max(loss.first_lsn or 0, scan.durable_lsn) > checkpoint
 
 
 class _Restart(Exception):
@@ -120,7 +128,11 @@ def _leave_out(audit: _Audit, batch: int, lsn: int) -> None:
     if batch and batch not in audit.left_out:
         audit.left_out.add(batch)
         audit.losses.append(
-            Loss(what=f"batch {batch}: a part of it is damaged, so none of it is applied", first_lsn=lsn)
+            Loss(
+                what=f"batch {batch}: a part of it is damaged, so none of it is applied",
+                first_lsn=lsn,
+                last_lsn=lsn,
+            )
         )
 
 
@@ -178,6 +190,7 @@ def _refuse(audit: _Audit, frame: Frame, error: ApplyError | JournalError) -> No
         Loss(
             what=f"batch {frame.batch} cannot be applied without what was lost before: {error.message}",
             first_lsn=frame.lsn,
+            last_lsn=frame.lsn,
             dataset=_object_of(frame),
         )
     )

@@ -178,7 +178,10 @@ class Beside:
         if refused is not None and refused.full:
             return DiskFullError(refused.message, path=self._names.target, safe=safe)
         if refused is not None:
-            return ApplyError(refused.message, lsn=refused.lsn, dataset=refused.dataset, safe=safe)
+            hint = "To commit everything else, end this session and run: " + recover_command(
+                self._names.target, "--salvage"
+            )
+            return ApplyError(refused.message, lsn=refused.lsn, dataset=refused.dataset, safe=safe, hint=hint)
         return ApplyError(
             f"the applier died {self._deaths} times in a row after LSN {self.applied}",
             path=self._names.target,

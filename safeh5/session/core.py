@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import Final, Self
 
+from h5py.h5f import phil
+
 from safeh5._typing import Buffer
 from safeh5.errors import (
     ApplyError,
@@ -75,7 +77,9 @@ class SessionCore:
             if options.durability is Durability.INTERVAL
             else None
         )
-        self._mutex = threading.RLock()
+        # Applying in the caller takes h5py's own lock inside ours, and h5py objects that are
+        # journaled take ours inside h5py's: two locks would sooner or later wait for each other.
+        self._mutex = phil if self._workspace.uses_h5py else threading.RLock()
         self._spoiled: BaseException | None = None
         self._undo: list[Callable[[], None]] = []
         self._pid = os.getpid()
@@ -91,8 +95,8 @@ class SessionCore:
 
     @property
     def durable_lsn(self) -> int:
-        """Everything up to this record survives a power cut."""
-        return self._log.journal.durable_lsn
+        """Everything up to this record survives a power cut; of a batch, when its end does."""
+        return self._log.journal.settled_lsn
 
     @property
     def lag_bytes(self) -> int:
@@ -232,8 +236,8 @@ class SessionCore:
         self._workspace.durable(self._log.sync())
 
     def _all_durable(self) -> int:
-        """Sync unless a batch is open, and tell the workspace; returns the LSN of the last record."""
-        if not self._log.in_batch:
+        """Sync unless a batch has records, and tell the workspace; returns the LSN of the last record."""
+        if not (self._log.in_batch and self._log.records):
             self._workspace.durable(self._log.sync())
         return self.durable_lsn
 
@@ -347,13 +351,22 @@ class SessionCore:
 
         For the end of the process: a batch that is open then has no end, and
         does not exist. Nothing is applied.
+
+        Raises
+        ------
+        SafeH5Error
+            The seal could not be written, or not in time; the session is then interrupted.
         """
-        if self.state is not State.OPEN or os.getpid() != self._pid:
+        if os.getpid() != self._pid:
             return
         # If another thread is in a call that takes long, it is not waited for.
-        held = self._mutex.acquire(timeout=_SEAL_SECONDS)
+        held = self._acquire_soon()
         try:
-            self._log.control(Kind.SEAL, SealRecord(time=now()))
+            if self.state is not State.OPEN:
+                # Ended meanwhile, or about to be: a SEAL behind a COMMIT says nothing.
+                return
+            with self._log.journal.nobody_syncing(_SEAL_SECONDS):
+                self._log.control(Kind.SEAL, SealRecord(time=now()))
             self.state = State.SUSPENDED
             logger.warning(
                 "%s: the session on %s is sealed; commit it with: %s",
@@ -365,6 +378,15 @@ class SessionCore:
         finally:
             if held:
                 self._mutex.release()
+
+    def _acquire_soon(self) -> bool:
+        """The mutex, if it can be had within `_SEAL_SECONDS`."""
+        deadline = time.monotonic() + _SEAL_SECONDS
+        while not self._mutex.acquire(blocking=False):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        return True
 
     def _let_go(self) -> None:
         signals.forget(self)

@@ -23,7 +23,8 @@ class IntervalSync:
     def __init__(self, sync: Callable[[], object], interval_ms: int) -> None:
         self._sync = sync
         self._seconds = interval_ms / 1000
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler that ends the session may come in the middle of `note`.
+        self._lock = threading.RLock()
         self._timer: threading.Timer | None = None
         self._stopped = False
 

@@ -90,7 +90,7 @@ class Session(SessionCore):
         closes when the session ends.
         """
         with self._working():
-            return self._workspace.file(self._all_durable())
+            return self._workspace.file(self._all_durable)
 
     def describe_reference(self, reference: Any) -> StoredReference | None:
         """What an h5py reference taken from `file` refers to."""

@@ -34,12 +34,15 @@ class Workspace(Protocol):
     ----------
     journaled : bool
         Whether the journal holds ended batches; kept by the session.
+    uses_h5py : bool
+        Whether operations are applied by h5py in the caller.
     """
 
     journaled: bool
+    uses_h5py: bool
 
-    def file(self, lsn: int) -> h5py.File:
-        """The file with everything up to `lsn`, for reading; `lsn` is durable outside a batch."""
+    def file(self, durable: Callable[[], int]) -> h5py.File:
+        """The file with everything written so far, for reading; `durable` syncs it and gives its LSN."""
 
     def lag(self) -> tuple[int, float]:
         """Payload bytes that wait to be applied, and for how many seconds the oldest has."""
@@ -106,6 +109,7 @@ class Inline:
         progress: Progress,
     ) -> None:
         self.journaled = False
+        self.uses_h5py = True
         self._storage = storage
         self._names = names
         self._session_id = session_id
@@ -118,7 +122,7 @@ class Inline:
         self._fresh_bytes = 0
         self._fresh_since: float | None = None
 
-    def file(self, lsn: int) -> h5py.File:
+    def file(self, durable: Callable[[], int]) -> h5py.File:
         """The staging file itself; it holds the open batch too."""
         return self._ready().file
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import h5py
 
 from safeh5._typing import Buffer
@@ -32,6 +34,7 @@ class BesideWorkspace:
         self, storage: Storage, names: Names, session_id: bytes, beside: Beside, backlog: BacklogOptions
     ) -> None:
         self.journaled = False
+        self.uses_h5py = False
         self.beside = beside
         self._backlog = backlog
         self._storage, self._names, self._session_id = storage, names, session_id
@@ -41,8 +44,8 @@ class BesideWorkspace:
         self._batch_bytes = 0
         self._batch_records = 0
 
-    def file(self, lsn: int) -> h5py.File:
-        """A snapshot with everything up to `lsn`, which the child checkpoints for it.
+    def file(self, durable: Callable[[], int]) -> h5py.File:
+        """A snapshot with everything written so far, which is made durable and checkpointed for it.
 
         Raises
         ------
@@ -55,6 +58,7 @@ class BesideWorkspace:
                 path=self._names.target,
                 hint="Write the tree in one call, or before the batch; or open with applier='inline'",
             )
+        lsn = durable()
         if self._file is None or lsn > self._shown_lsn:
             self._close()
             self.beside.checkpoint(lsn)

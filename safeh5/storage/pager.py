@@ -33,6 +33,7 @@ Invariants
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any, Final, Self
 
@@ -65,6 +66,10 @@ class Pager(StagingFile):
 
         On return the file on disk is that checkpoint, durably.
         """
+        # Its writer may have been killed between writing the slot and step 2's fsync.
+        slot = slot_path(path, redo.sequence % SLOTS)
+        storage.sync_path(slot)
+        storage.sync_directory(os.path.dirname(slot))
         file = storage.open_random(path)
         try:
             _place(file, redo)
@@ -101,7 +106,12 @@ class Pager(StagingFile):
         redo = Redo(session, self._sequence + 1, applied, self.size, self._pages)
         try:
             self.sync()
-            _write_slot(storage, self.path, redo)
+            try:
+                _write_slot(storage, self.path, redo)
+            except OSError:
+                # Nobody knows what of it is on disk, so nobody may restore from it.
+                _forget_slot(storage, self.path, redo)
+                raise
             _place(self._file, redo)
         except OSError as error:
             self._latch(error)
@@ -228,14 +238,29 @@ def read_redo(storage: Storage, staging: StrPath, session: bytes) -> Redo | None
     """
     if not storage.exists(staging):
         return None
-    paths = [slot_path(staging, slot) for slot in range(SLOTS)]
-    redo = latest([storage.read_bytes(path) for path in paths if storage.exists(path)], session)
+    redo = _newest(storage, staging, session)
     return redo if redo is not None and _completes(redo, storage.stat(staging).st_size) else None
+
+
+def newest_applied(storage: Storage, staging: StrPath, session: bytes) -> int:
+    """LSN of the newest checkpoint that a slot tells of, whatever became of the file; 0 for none."""
+    redo = _newest(storage, staging, session)
+    return redo.applied if redo is not None else 0
+
+
+def _newest(storage: Storage, staging: StrPath, session: bytes) -> Redo | None:
+    paths = [slot_path(staging, slot) for slot in range(SLOTS)]
+    return latest([storage.read_bytes(path) for path in paths if storage.exists(path)], session)
 
 
 def _completes(redo: Redo, size: int) -> bool:
     """Whether a staging file of `size` bytes and the pages of the slot are the whole checkpoint."""
     return size >= redo.end or all(page in redo.pages for page in range(size // PAGE, -(-redo.end // PAGE)))
+
+
+def _forget_slot(storage: Storage, staging: str, redo: Redo) -> None:
+    with contextlib.suppress(OSError):
+        storage.unlink(slot_path(staging, redo.sequence % SLOTS))
 
 
 def forget_redo(storage: Storage, staging: StrPath) -> None:

@@ -7,9 +7,9 @@ import random
 import pytest
 
 import safeh5
+from fuzz.kill_cases import check_litter
 from safeh5.errors import NothingToRecoverError
 from tests.crash.conftest import MakePlace, Place
-from tests.crash.test_kill_points import check_litter
 from tests.support import batches, held
 
 

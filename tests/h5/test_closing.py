@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 from pathlib import Path
 
 import h5py
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 
 import safeh5
-from safeh5.errors import InterruptedSessionError, TargetChangedError
+from safeh5.errors import InterruptedSessionError, InvalidOptionError, TargetChangedError
 from safeh5.h5 import journaled_file
 
 
@@ -74,6 +73,13 @@ def test_an_exception_in_with_suspends_and_nothing_is_lost(tmp_path: Path) -> No
     assert session.state is safeh5.State.SUSPENDED and not target.exists() and not file
     safeh5.recover(target)
     assert content(target) == {"x": ()}
+
+
+def test_a_session_with_an_applier_process_is_refused(tmp_path: Path) -> None:
+    session = safeh5.open(tmp_path / "run.h5", applier="process")
+    with pytest.raises(InvalidOptionError, match="inline"):
+        journaled_file(session)
+    session.rollback()
 
 
 def test_flush_makes_everything_durable(tmp_path: Path) -> None:
@@ -166,29 +172,37 @@ def run_script(body: str, target: Path) -> int:
     return subprocess.run([sys.executable, "-c", script], cwd=root, timeout=60, check=False).returncode
 
 
-@pytest.mark.timeout(60)
-def test_threads_on_h5py_and_on_the_session_do_not_block_each_other(
-    tmp_path: Path,
-) -> None:
+def test_threads_on_h5py_and_on_the_session_do_not_block_each_other(tmp_path: Path) -> None:
     target = tmp_path / "run.h5"
-    session = safeh5.open(target, durability="flush")
-    file = journaled_file(session)
-    d = file.create_dataset("d", (200,), "i4")
+    # In a child: threads that wait for each other never end, nor does their process.
+    status = run_script(
+        """
+        import threading
 
-    def by_session() -> None:
-        for i in range(50):
-            session.write(safeh5.MicroDataGroup(f"g{i}", children=[safeh5.MicroDataset("x", np.arange(3))]))
+        session = safeh5.open(target, durability="flush")
+        file = journaled_file(session)
+        d = file.create_dataset("d", (200,), "i4")
 
-    def by_h5py() -> None:
-        for i in range(200):
-            d[i] = i
+        def by_session():
+            for i in range(50):
+                children = [safeh5.MicroDataset("x", np.arange(3))]
+                session.write(safeh5.MicroDataGroup(f"g{i}", children=children))
 
-    threads = [threading.Thread(target=work, daemon=True) for work in (by_session, by_h5py)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
-        assert not thread.is_alive(), "deadlock between h5py's lock and the session's"
-    file.close()
+        def by_h5py():
+            for i in range(200):
+                d[i] = i
+
+        threads = [threading.Thread(target=work, daemon=True) for work in (by_session, by_h5py)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+            if thread.is_alive():
+                os._exit(3)
+        file.close()
+        """,
+        target,
+    )
+    assert status == 0, "deadlock between h5py's lock and the session's"
     with h5py.File(target) as made:
         assert made["d"][:].tolist() == list(range(200)) and len(made) == 51

@@ -7,6 +7,7 @@ and never opens a file of HDF5 itself, so that to fork it is safe.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -17,51 +18,72 @@ import traceback
 from pathlib import Path
 from typing import Any, Self
 
-ROOT = Path(__file__).parents[2]
-
 
 class Zygote:
-    """The parent's side."""
+    """The parent's side.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    module : str
+        Importable name of a module with a dict ``WORKLOADS`` of workloads (see
+        `safeh5.testing.crash`) by name.
+    """
+
+    def __init__(self, module: str) -> None:
+        # The child finds modules where this process does, the current directory included.
+        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.zygote"],
+            [sys.executable, "-m", "safeh5.testing.zygote", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
+            env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
         )
 
     def run(self, **request: Any) -> int:
-        """Run a workload in a child of its own until it ends; returns its status."""
+        """Run a workload in a child of its own until it ends; returns its status.
+
+        Raises
+        ------
+        AssertionError
+            If it neither ended well nor was killed, with its traceback.
+        """
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         status = int(self._process.stdout.readline())
-        assert status in (0, -signal.SIGKILL), f"{request}: {Path(request['notes'] + '.err').read_text()}"
+        if status not in (0, -signal.SIGKILL):
+            words = Path(request["notes"] + ".err")
+            raise AssertionError(
+                f"{request} ended with {status}: {words.read_text() if words.exists() else ''}"
+            )
         return status
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        self.close()
 
 
-def serve() -> None:
+def serve(module: str) -> None:
     """The zygote's side."""
-    from tests.crash import workloads
+    from safeh5.testing import crash
 
+    workloads = importlib.import_module(module).WORKLOADS
     answers = os.dup(1)
     os.dup2(2, 1)
     for line in sys.stdin:
         request = json.loads(line)
         pid = os.fork()
         if pid == 0:
-            _live(workloads.run, request)
+            _live(lambda request=request: crash.live(workloads, request), request)
         if "kill_after" in request:
             time.sleep(request["kill_after"])
             os.kill(pid, signal.SIGKILL)
@@ -72,7 +94,7 @@ def serve() -> None:
 def _live(run: Any, request: dict[str, Any]) -> None:
     code = 1
     try:
-        run(request)
+        run()
         code = 0
     except BaseException:
         Path(request["notes"] + ".err").write_text(traceback.format_exc())
@@ -81,4 +103,4 @@ def _live(run: Any, request: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    serve()
+    serve(sys.argv[1])

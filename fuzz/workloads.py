@@ -1,85 +1,20 @@
-"""What child processes do until they are killed.
+"""What child processes do until they are killed: the workloads of the kill mode and of the crash tests.
 
-A workload gets the target, a storage that may kill the process, and `ack`,
-which notes on disk what a call that returned has promised.
+See `safeh5.testing.crash` for what a workload is. All but a few write the
+small world of `tests.support`, whose content can be told from its names.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import safeh5
-from safeh5.events import Progress, silent
-from safeh5.recovery import replay as replay_module
-from safeh5.storage import CopyMethod, Storage, StrPath
-from safeh5.testing.faults import Call, Fault, FaultyStorage
+from safeh5.storage import Storage
+from safeh5.testing.crash import Ack, Workload, die
 from tests.support import operations, write_batch
-
-LOOKING = frozenset({"open_append", "open_random", "map", "read_bytes", "read_at"})
-"""Effects that leave no trace: to be killed before one is to be killed before the next."""
-
-Ack = Callable[[str], None]
-
-
-# --- how a process dies -------------------------------------------------------------
-
-
-def die() -> NoReturn:
-    """End as a power switch would: no handler, no exit code, no last words."""
-    os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError("still alive")
-
-
-class Death(Fault):
-    """Not an error: the process is killed. With `done` right after the effect, else before it."""
-
-    __slots__ = ()
-
-    def matches(self, call: Call) -> bool:
-        return call.effect not in LOOKING
-
-    def failure(self, path: str) -> BaseException:
-        die()
-
-
-class DeadlyStorage(FaultyStorage):
-    """A disk whose `nth` effect kills the process: before it, after it, or half way through."""
-
-    def __init__(self, nth: int, how: str, part: int) -> None:
-        super().__init__(Death(nth=nth, done=how == "after", short=part if how == "half" else 0))
-
-    def copy_file(self, source: StrPath, destination: StrPath, progress: Progress = silent) -> CopyMethod:
-        fault = self.strike("copy_file", destination)
-        if fault is None or fault.done:
-            method = Storage.copy_file(self, source, destination, progress)
-        if fault is not None:
-            if fault.short:
-                data = Path(source).read_bytes()
-                Path(destination).write_bytes(data[: len(data) // 2])
-            die()
-        return method
-
-    def remove_tree(self, path: StrPath) -> None:
-        fault = self.strike("remove_tree", path)
-        if fault is not None and fault.short:
-            for entry in sorted(os.listdir(path))[::2]:
-                os.unlink(Path(path, entry))
-        if fault is None or fault.done:
-            Storage.remove_tree(self, path)
-        if fault is not None:
-            die()
-
-    def changes(self) -> int:
-        """How many effects there were that changed something."""
-        return sum(call.effect not in LOOKING for call in self.calls)
-
-
-# --- what it does meanwhile -----------------------------------------------------------
 
 
 def commit(target: str, storage: Storage, ack: Ack, **options: Any) -> None:
@@ -228,7 +163,7 @@ def open_with_replay(target: str, storage: Storage, ack: Ack) -> None:
         write_batch(session, 7)
 
 
-WORKLOADS: dict[str, Callable[[str, Storage, Ack], None]] = {
+WORKLOADS: dict[str, Workload] = {
     function.__name__: function
     for function in (
         commit, overwrite, suspend_and_resume, roll_back, roll_back_and_keep, die_working, acquire,
@@ -236,14 +171,3 @@ WORKLOADS: dict[str, Callable[[str, Storage, Ack], None]] = {
         recover_by_roll_back, purge, salvage, open_with_replay,
     )
 }  # fmt: skip
-
-
-def run(request: dict[str, Any]) -> None:
-    """Do what the parent asks for, in this process."""
-    replay_module.REBUILD_BYTES = request.get("rebuild_bytes", replay_module.REBUILD_BYTES)
-    notes = os.open(request["notes"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-    storage = DeadlyStorage(request.get("nth", 1 << 60), request.get("how", "before"), request.get("part", 1))
-    WORKLOADS[request["workload"]](
-        request["target"], storage, lambda text: (os.write(notes, text.encode() + b"\n"), None)[1]
-    )
-    os.write(notes, f"effects {storage.changes()}\n".encode())

@@ -1,0 +1,1 @@
+"""Long runs that try to break safeh5; see README.md."""
