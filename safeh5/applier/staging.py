@@ -233,6 +233,24 @@ def _begin_anew(place: Place) -> None:
         place.storage.unlink(place.path)
 
 
+def wait_for_orphan(place: Place) -> None:
+    """Wait until no applier of a session that was killed has the staging file open any more.
+
+    For those who read the file and take no fence, since they change nothing
+    there. They hold the lock of the target, so no other applier comes.
+
+    Raises
+    ------
+    SessionLockedError
+        It is still there after `FENCE_SECONDS`.
+    """
+    fence = TargetLock(place.path + ".lock")
+    with _telling(place.path):
+        if TargetLock.is_held(fence.path):
+            fence.acquire(FENCE_SECONDS)
+            fence.release(remove=True)
+
+
 @contextlib.contextmanager
 def _fenced(place: Place) -> Iterator[TargetLock]:
     """The lock of the staging file, kept by the `Staging` that is made inside.

@@ -27,12 +27,14 @@ import os
 from collections.abc import Callable
 
 from safeh5.applier import Staging
+from safeh5.applier.staging import wait_for_orphan
 from safeh5.errors import (
     ApplyError,
     DiskFullError,
     RecoverError,
     SafeH5Error,
     TargetExistsError,
+    TargetNotFoundError,
     recover_command,
 )
 from safeh5.events import Progress, logger, silent
@@ -52,7 +54,7 @@ from safeh5.recovery.describe import damage_report, torn_report, unfinished_repo
 from safeh5.recovery.evidence import Evidence
 from safeh5.recovery.note import SalvageNote, write_note
 from safeh5.recovery.plan import Plan, Step
-from safeh5.recovery.replay import replay
+from safeh5.recovery.replay import replay, staging_place
 from safeh5.recovery.report import Action, Condition, Loss, RecoveryReport
 from safeh5.recovery.salvage import salvage
 from safeh5.storage import AsideKind, Names, Storage
@@ -219,8 +221,14 @@ class _Recovery:
         self.result = self.output
 
     def _require_free_output(self) -> None:
-        if self.output is not None and self.storage.exists(self.output):
+        if self.output is None:
+            return
+        if self.storage.exists(self.output):
             raise TargetExistsError("the output file exists already", path=self.output)
+        if not os.path.isdir(os.path.dirname(self.output)):
+            raise TargetNotFoundError(
+                "the output file has no directory to be in", path=os.path.dirname(self.output)
+            )
 
     def keep_target(self) -> None:
         """A copy of the old target, inside the damaged session that is kept aside."""
@@ -277,7 +285,9 @@ class _Recovery:
         self.built_in = workshop = Names(self._base(), beside.new_sidecar(self._session_id()))
         if self.storage.exists(workshop.sidecar):
             self.storage.remove_tree(workshop.sidecar)
-        self.storage.make_directory(workshop.sidecar)
+        # What is built here is nobody else's to read before it has the target's mode.
+        self.storage.make_directory(workshop.sidecar, 0o700)
+        wait_for_orphan(staging_place(self.storage, self.names, self._session_id()))
         copy_checkpoint(self.storage, self.names.staging, workshop.staging, self.progress)
         return workshop
 
@@ -338,6 +348,9 @@ def _save_tail(storage: Storage, names: Names, torn: TornTail, kept: str) -> boo
     if storage.exists(kept):
         storage.unlink(kept)
     storage.write_new(kept, tail)
+    if storage.exists(names.target):
+        # The bytes are the target's to be: nobody reads them who may not read that.
+        storage.copy_metadata(names.target, kept)
     storage.sync_directory(names.directory)
     return True
 

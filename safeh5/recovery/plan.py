@@ -7,6 +7,7 @@ interrupted and the whole run again.
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
 from enum import StrEnum
@@ -113,8 +114,7 @@ def make_plan(
                 "there is neither a file nor a session of safeh5", path=evidence.names.target
             )
         return Plan(action, condition, ())
-    if output is not None and action is Action.ROLLBACK:
-        raise InvalidOptionError("an output file has no meaning for a roll back")
+    _refuse_output(evidence, action, output)
     if action is Action.ROLLBACK:
         return _plan_rollback(evidence, condition, purge)
     if action is Action.SALVAGE and (condition is Condition.CORRUPT or refused):
@@ -145,6 +145,19 @@ def _refuse_what_nobody_may_touch(evidence: Evidence, condition: Condition) -> N
             path=path,
             safe="It is not damaged and nothing was touched",
             hint="Recover it with the version of safeh5 that wrote it, or a newer one",
+        )
+
+
+def _refuse_output(evidence: Evidence, action: Action, output: str | None) -> None:
+    if output is None:
+        return
+    if action is Action.ROLLBACK:
+        raise InvalidOptionError("an output file has no meaning for a roll back")
+    if output == evidence.names.target or output.startswith(evidence.names.sidecar + os.sep):
+        raise InvalidOptionError(
+            "the output file must be another one than the target, and outside its sidecar",
+            path=output,
+            safe="Nothing was touched",
         )
 
 
@@ -191,7 +204,10 @@ def _plan_replay(evidence: Evidence, action: Action, condition: Condition, outpu
     if output is not None:
         require_checkpoint(evidence)
         changed = target_state(evidence) is TargetState.CHANGED
-        warning = ("the target has changed since the session began: the result starts from it as it is now",)
+        warning = (
+            "the target has changed since the session began: without a checkpoint of its own"
+            " the result starts from the target as it is now",
+        )
         return Plan(action, condition, (Step.REPLAY, Step.OUTPUT), warning if changed else ())
     if evidence.names.is_aside:
         raise _set_aside(evidence, Action.REPLAY)

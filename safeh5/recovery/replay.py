@@ -100,11 +100,16 @@ def replay(
         If the journal builds on a checkpoint that is not there.
     """
     staging = None
-    if not _cheap_to_rebuild(session, journal):
+    # For a result that goes elsewhere a target that others changed is the worse beginning.
+    if not _cheap_to_rebuild(session, journal) or (any_base and not _has_base(names, session)):
         staging = open_checkpoint(staging_place(storage, names, journal.session_id), journal)
     if staging is None:
         staging = begin_staging(storage, names, journal.session_id, session, progress, any_base=any_base)
     return apply_records(staging, storage, journal, progress)
+
+
+def _has_base(names: Names, session: SessionRecord) -> bool:
+    return Fingerprint.of(names.target) == session.base
 
 
 def _cheap_to_rebuild(session: SessionRecord, journal: JournalScan) -> bool:
@@ -133,7 +138,7 @@ def apply_records(staging: Staging, storage: Storage, journal: JournalScan, prog
 
 def require_base(names: Names, session: SessionRecord) -> None:
     """Raise `TargetChangedError` unless the target is what the session found."""
-    if Fingerprint.of(names.target) == session.base:
+    if _has_base(names, session):
         return
     found = "was changed by someone else" if os.path.exists(names.target) else "is gone"
     if session.base is None:
