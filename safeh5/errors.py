@@ -76,7 +76,8 @@ class SafeH5Error(Exception):
             )
             if text is not None and text not in self.message
         ]
-        yield _stop(self.message + (f" ({', '.join(where)})" if where else ""))
+        message = self.message.removesuffix(".") if where else self.message
+        yield _stop(message + (f" ({', '.join(where)})" if where else ""))
         if self.safe:
             yield _stop(self.safe)
         if self.hint:

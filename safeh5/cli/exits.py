@@ -38,6 +38,7 @@ _OF_ERROR: tuple[tuple[type[BaseException], Exit], ...] = (
     (errors.WaitError, Exit.LOCKED),
     (errors.InterruptedSessionError, Exit.WAITING),
     (errors.CorruptJournalError, Exit.DAMAGED),
+    (errors.CheckpointLostError, Exit.DAMAGED),
     (errors.DataLostError, Exit.DAMAGED),
     (errors.VerificationError, Exit.DAMAGED),
     (errors.InvalidOptionError, Exit.USAGE),

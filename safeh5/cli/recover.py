@@ -131,7 +131,7 @@ def show(report: RecoveryReport) -> None:
     facts(
         [
             ("found", report.before.value),
-            ("would apply" if report.dry_run else "applied", applied if report.records else None),
+            (_counted(report), applied if report.records else None),
             ("result", report.result),
             ("torn end", torn_end(torn.bytes, torn.segment, torn.offset) if torn else None),
             ("unfinished", f"batch {unfinished.batch}: never acknowledged, left out" if unfinished else None),
@@ -149,8 +149,17 @@ def _headline(report: RecoveryReport) -> str:
         return "nothing to do:"
     if report.dry_run:
         return f"would {report.action.value}:"
+    if report.result not in (None, report.target):
+        return "built into another file, the session of:"
     done = {Action.REPLAY: "recovered:", Action.ROLLBACK: "rolled back:", Action.SALVAGE: "salvaged:"}
     return done[report.action]
+
+
+def _counted(report: RecoveryReport) -> str:
+    """What the number of records is."""
+    if report.dry_run and report.damage:
+        return "whole up to the damage"  # what is whole behind it, only a salvage finds out
+    return "would apply" if report.dry_run else "applied"
 
 
 def _loss(loss: Loss) -> str:

@@ -95,7 +95,8 @@ def _waiting(report: StatusReport) -> str | None:
     if report.session_id is None:
         return None
     records = number(report.records, "acknowledged record")
-    return f"{records}, {size(report.bytes)} (on disk up to LSN {report.durable_lsn})"
+    where = " before the damage" if report.damage else ""
+    return f"{records}, {size(report.bytes)}{where} (on disk up to LSN {report.durable_lsn})"
 
 
 def _target(report: StatusReport) -> str | None:

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from safeh5.demo.source import FrameSource
 from safeh5.errors import InternalError
 from safeh5.events import Progress, ProgressEvent, silent
+from safeh5.storage.children import environment
 
 GROUP = "/Measurement"
 FRAMES = "Raw_Data"
@@ -168,7 +169,7 @@ def acquire(
     # However few frames there are: who is to be killed does not commit first.
     hold = () if kill_after is None else ("--hold",)
     command = [sys.executable, "-m", "safeh5.demo.child", scene.target, *options, *hold]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment())
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment())
     assert child.stdin is not None and child.stdout is not None
     try:
         numbers, seconds = _listen(child.stdout, child, kill_after, acknowledged)
@@ -243,8 +244,3 @@ def _dark_frame() -> npt.NDArray[Any]:
 def _digest(path: str) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _environment() -> dict[str, str]:
-    """The child must find the same packages, however this process found them."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}

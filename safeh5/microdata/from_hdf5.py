@@ -34,7 +34,7 @@ from safeh5.operations.values import decode_space, encode_shape
 def read_group(group: Any, *, name: str | None = None, parent: str = "/") -> MicroDataGroup:
     """See `MicroDataGroup.from_hdf5`."""
     if not isinstance(group, h5py.Group):
-        raise InvalidTypeError(f"a {type(group).__name__} is no h5py.Group")
+        raise InvalidTypeError(f"what was given is no h5py.Group but of type {type(group).__name__}")
     top = _group(group.id, _own_name(group, name), parent)
     known: dict[Identity, MicroData] = {identity_of(group.id): top}
     pending: list[tuple[MicroDataGroup, Any, bytes]] = [
@@ -55,7 +55,7 @@ def read_group(group: Any, *, name: str | None = None, parent: str = "/") -> Mic
 def read_dataset(dataset: Any, *, name: str | None = None, parent: str = "/") -> MicroDataset:
     """See `MicroDataset.from_hdf5`."""
     if not isinstance(dataset, h5py.Dataset):
-        raise InvalidTypeError(f"a {type(dataset).__name__} is no h5py.Dataset")
+        raise InvalidTypeError(f"what was given is no h5py.Dataset but of type {type(dataset).__name__}")
     return _dataset(dataset.id, _own_name(dataset, name), parent)
 
 

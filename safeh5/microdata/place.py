@@ -187,7 +187,9 @@ def _listed(trees: Sequence[MicroData]) -> Sequence[MicroData]:
     """`trees`, if it is a sequence of nodes."""
     for tree in trees if isinstance(trees, Sequence) and not isinstance(trees, str) else [trees]:
         if not isinstance(tree, MicroData):
-            raise InvalidTypeError(f"a {type(tree).__name__} is no tree: give a MicroData or a list of them")
+            raise InvalidTypeError(
+                f"what was given is no tree but of type {type(tree).__name__}: give a MicroData or a list of them"
+            )
     return trees
 
 

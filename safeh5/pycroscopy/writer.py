@@ -102,7 +102,9 @@ class ioHDF5:
             If the tree does not fit; nothing was written.
         """
         if not isinstance(data, MicroData):
-            raise InvalidTypeError(f"a {type(data).__name__} is no tree: give a MicroDataGroup")
+            raise InvalidTypeError(
+                f"what was given is no tree but of type {type(data).__name__}: give a MicroDataGroup"
+            )
         existed = set(_existing(data, FileNamespace(self.session.file)))
         written = self.session.write(data, exist_ok=exist_ok, overwrite=overwrite)
         self.session.sync()

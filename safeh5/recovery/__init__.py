@@ -27,7 +27,7 @@ from safeh5.recovery.describe import (
     unreadable_report,
 )
 from safeh5.recovery.evidence import Evidence, examine
-from safeh5.recovery.locking import lock_target
+from safeh5.recovery.locking import lock_target, require_file
 from safeh5.recovery.plan import Plan, Step, make_plan
 from safeh5.recovery.report import (
     Action,
@@ -71,7 +71,9 @@ def status(path: str | os.PathLike[str], *, storage: Storage | None = None) -> S
     StatusReport
         Nothing is changed by asking, not even for a session that is running.
     """
-    return status_report(examine(storage or Storage(), Names.of(path)))
+    names = Names.of(path)
+    require_file(names)
+    return status_report(examine(storage or Storage(), names))
 
 
 def status_tree(
@@ -80,6 +82,7 @@ def status_tree(
     """The status of every target at or below `directory` that has a session or remains of one."""
     for names in find_sidecars(directory):
         try:
+            require_file(names)
             yield status_report(examine(storage or Storage(), names))
         except (SafeH5Error, OSError) as error:
             # One sidecar that cannot be read hides no other.
@@ -142,6 +145,7 @@ def recover(
     if purge and chosen is not Action.ROLLBACK:
         raise InvalidOptionError("purge goes with a roll back only")
     disk, names = storage or Storage(), Names.of(path)
+    require_file(names)
     target = None if output is None else os.path.realpath(os.fspath(output))
     if dry_run:
         evidence = examine(disk, names)

@@ -99,7 +99,10 @@ def examine(storage: Storage, names: Names, *, locked: bool | None = None) -> Ev
     # The lock is asked first: a session that ends while we look then shows as
     # live, which is the answer that makes nobody act.
     if locked is None:
-        locked = not names.is_aside and TargetLock.is_held(names.lock)
+        found = examine(storage, names, locked=_is_held(names))
+        # And last, for one that began meanwhile: it must not look interrupted.
+        began = not found.locked and found.sidecar is Sidecar.JOURNAL and _is_held(names)
+        return examine(storage, names, locked=True) if began else found
     target = Fingerprint.of(names.target)
     if not storage.exists(names.sidecar):
         return Evidence(names, locked, Sidecar.ABSENT, target=target)
@@ -122,6 +125,10 @@ def examine(storage: Storage, names: Names, *, locked: bool | None = None) -> Ev
             safe="Nothing was touched",
             hint="See to the permissions or the disk, then call again",
         ) from error
+
+
+def _is_held(names: Names) -> bool:
+    return not names.is_aside and TargetLock.is_held(names.lock)
 
 
 def _read_journal(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 
-from safeh5.errors import NotWritableError
+from safeh5.errors import NotHDF5Error, NotWritableError
 from safeh5.storage import Names, Owner, Storage, TargetLock
 
 
@@ -33,6 +34,23 @@ def lock_target(storage: Storage, names: Names, timeout: float) -> TargetLock:
             hint="safeh5 needs to write the directory of the target, on a file system that can lock files",
         ) from error
     return lock
+
+
+def require_file(names: Names) -> None:
+    """Refuse a target that is there and is no file: a directory, a pipe, a device.
+
+    Raises
+    ------
+    NotHDF5Error
+        To open a pipe could wait for ever, and a device must not be replaced.
+    """
+    try:
+        mode = os.stat(names.target).st_mode
+    except OSError:
+        return
+    if not stat.S_ISREG(mode):
+        what = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+        raise NotHDF5Error(f"this is {what}", path=names.target, safe="Nothing was touched")
 
 
 def describe_owner(storage: Storage, names: Names) -> str | None:

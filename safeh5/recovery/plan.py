@@ -265,7 +265,9 @@ def _require_base(evidence: Evidence) -> None:
             path=evidence.names.target,
             safe="It is left as it is, and everything acknowledged is kept in the journal",
             hint="Write the session's result to another file with: "
-            + recover_command(evidence.names.target, f"--{action}", "--output", "FILE.h5"),
+            + recover_command(evidence.names.target, f"--{action}", "--output", "FILE.h5")
+            + "; then set the session aside with: "
+            + recover_command(evidence.names.target, "--rollback"),
         )
 
 

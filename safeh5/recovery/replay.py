@@ -149,5 +149,7 @@ def require_base(names: Names, session: SessionRecord) -> None:
         path=names.target,
         safe="It is left as it is, and everything acknowledged is kept in the journal",
         hint="Write the session's result to another file with: "
-        + recover_command(names.target, "--replay", "--output", f"{stem}.recovered{suffix}"),
+        + recover_command(names.target, "--replay", "--output", f"{stem}.recovered{suffix}")
+        + "; then set the session aside with: "
+        + recover_command(names.target, "--rollback"),
     )

@@ -75,10 +75,12 @@ def salvage(
 
 def _is_behind(loss: Loss, checkpoint: int, scan: JournalScan) -> bool:
     """Whether a loss is of records that the checkpoint of this LSN does not hold."""
-    if loss.last_lsn is not None:
-        return loss.last_lsn > checkpoint
-    # To the end of the journal, which reached as far as anything proves.
-    return max(loss.first_lsn or 0, scan.durable_lsn) > checkpoint
+    first, last = loss.first_lsn or 0, loss.last_lsn
+    if last is None or last < first:
+        # To the end of the journal, which reached as far as anything proves; or
+        # a header, without which no record is lost but perhaps a proof.
+        last = max(first, scan.durable_lsn)
+    return last > checkpoint
 
 
 class _Restart(Exception):

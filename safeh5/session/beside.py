@@ -24,12 +24,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from typing import IO, Final
+
+import msgspec
 
 from safeh5.errors import ApplyError, BacklogFull, DiskFullError, recover_command
 from safeh5.events import logger
@@ -37,6 +39,7 @@ from safeh5.operations.control import SessionRecord
 from safeh5.options import CheckpointOptions
 from safeh5.recovery import orders
 from safeh5.storage import Names
+from safeh5.storage.children import environment, python_module
 
 _TRIES: Final = 5
 _LONGEST_WAIT: Final = 10.0
@@ -187,19 +190,25 @@ class Beside:
             path=self._names.target,
             lsn=self.applied + 1,
             safe=safe,
-            hint="Look at that record with: safeh5 inspect; then: " + recover_command(self._names.target),
+            hint=f"Look at that record with: safeh5 inspect {shlex.quote(self._names.target)}; "
+            "then end the session, and: " + recover_command(self._names.target),
         )
 
     def _ensure_running(self) -> None:
         """Start the child unless it runs; the caller holds `_news`."""
         if self._process is not None or self._ending:
             return
-        command = [sys.executable, "-m", "safeh5.recovery.child"]
+        command = python_module("safeh5.recovery.child")
         # A process group of its own: Ctrl-C is for the acquisition, which then
         # decides what becomes of the child.
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
-        )
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), process_group=0
+            )
+        except OSError as error:
+            # No memory or no process to be had: that is a death like any other.
+            self._bury(f"it could not be started: {error.strerror or error}")
+            return
         self._send(self._begin)
         self._told = self._looked_at = 0
         self._tell_durable()
@@ -223,7 +232,8 @@ class Beside:
         """Take the child's news until it is gone, then see to it that there is another."""
         assert process.stdout is not None
         for line in process.stdout:
-            with self._news:
+            with self._news, contextlib.suppress(msgspec.DecodeError):
+                # Half a line is what a child leaves that was killed while it wrote one.
                 self._take(orders.decode_news(line))
                 self._news.notify_all()
         code = process.wait()
@@ -231,7 +241,7 @@ class Beside:
             self._close_pipes(process)
             if self._process is process:
                 self._process = None
-                self._bury(code)
+                self._bury(_how(code))
             self._news.notify_all()
 
     def _take(self, news: orders.News) -> None:
@@ -249,7 +259,7 @@ class Beside:
         else:
             self._refused = news
 
-    def _bury(self, code: int) -> None:
+    def _bury(self, how: str) -> None:
         """A child is gone: start another, unless that has no sense; the caller holds `_news`."""
         if self.finished or self._ending:
             return
@@ -257,9 +267,7 @@ class Beside:
         if not full:
             self._deaths += 1
             self._died_at = max(self._died_at, self.applied)
-        logger.warning(
-            "the applier of %s ended (%s); the acquisition goes on", self._names.target, _how(code)
-        )
+        logger.warning("the applier of %s ended (%s); the acquisition goes on", self._names.target, how)
         if self._deaths == _TRIES:
             logger.error("%s It is tried again now and then.", self._why_stuck())
         wait = _ROOM_SECONDS if full else min(_LONGEST_WAIT, 0.05 * 2**self._deaths)

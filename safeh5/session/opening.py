@@ -14,6 +14,7 @@ Order of things, and why
 from __future__ import annotations
 
 import os
+import shlex
 import uuid
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +28,7 @@ from safeh5.errors import (
     InvalidOptionError,
     JournalWriteError,
     NotHDF5Error,
+    SessionLockedError,
     TargetExistsError,
     TargetNotFoundError,
     UnsupportedVersion,
@@ -49,7 +51,7 @@ from safeh5.recovery import publish
 from safeh5.recovery.act import carry_out, remove_leftovers, save_torn
 from safeh5.recovery.classify import classify, explain
 from safeh5.recovery.evidence import Evidence, examine
-from safeh5.recovery.locking import lock_target
+from safeh5.recovery.locking import lock_target, require_file
 from safeh5.recovery.plan import corrupt_journal, make_plan, require_checkpoint
 from safeh5.recovery.report import Action, Condition
 from safeh5.session.beside import Beside
@@ -110,7 +112,10 @@ class Opening:
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
-            raise InvalidOptionError(f"mode={self.mode!r} is not one of {', '.join(map(repr, MODES))}")
+            hint = "To read a file use h5py.File(path, 'r')" if self.mode == "r" else None
+            raise InvalidOptionError(
+                f"mode={self.mode!r} is not one of {', '.join(map(repr, MODES))}", hint=hint
+            )
         if self.resume and self.recover is not None:
             raise InvalidOptionError(
                 "resume goes on with an interrupted session and recover ends it: choose one"
@@ -145,8 +150,7 @@ def _names_of_target(path: str | os.PathLike[str]) -> Names:
         )
     if not os.path.isdir(names.directory):
         raise TargetNotFoundError("there is no such directory", path=names.directory)
-    if os.path.isdir(names.target):
-        raise NotHDF5Error("this is a directory", path=names.target)
+    require_file(names)
     return names
 
 
@@ -186,7 +190,8 @@ def _not_asked_for(evidence: Evidence, condition: Condition) -> Exception:
     return InterruptedSessionError(
         f"{target} has an unfinished session. {sentence}",
         path=target,
-        safe="The file itself is whole, and nothing acknowledged is lost",
+        safe=("The file itself is whole, and n" if evidence.target is not None else "N")
+        + "othing acknowledged is lost",
         hint=f"Finish it with: {command or recover_command(target)}{resume}; give it up with: "
         + recover_command(target, "--rollback"),
     )
@@ -233,12 +238,19 @@ def _require_hdf5(target: str) -> None:
     try:
         with h5py.File(target, "r"):
             pass
+    except BlockingIOError as error:
+        raise SessionLockedError(
+            f"{target} is open for writing in another program: {error}",
+            path=target,
+            safe="It was not touched",
+            hint="Wait until that program has closed it",
+        ) from error
     except OSError as error:
         raise NotHDF5Error(
             f"{target} is not an HDF5 file that can be opened: {error}",
             path=target,
             safe="It was not touched",
-            hint="Look at it with: safeh5 verify FILE; mode 'w' replaces it at commit",
+            hint=f"Look at it with: safeh5 verify {shlex.quote(target)}; mode 'w' replaces it at commit",
         ) from error
 
 
@@ -316,11 +328,13 @@ def _resume(
     assert evidence.scan is not None and evidence.session is not None
     require_checkpoint(evidence)
     journal_scan: JournalScan = evidence.scan
-    save_torn(storage, evidence)
+    if kept := save_torn(storage, evidence):
+        logger.warning("the torn end of the journal, never acknowledged, is kept at %s", kept)
     journal = JournalWriter.resume(storage, names.sidecar, journal_scan, opening.journal)
     record = ResumeRecord(writer=Writer.current(), time=now(), purpose="resume")
     journal.append(Kind.RESUME, encode_control(record))
     journal.sync()
+    _sign(storage, names)
     assert journal_scan.session_id is not None
     return _session(
         storage,
@@ -332,6 +346,18 @@ def _resume(
         journal_scan.session_id,
         journaled=journal_scan.records > 0 or not journal_scan.is_complete,
     )
+
+
+def _sign(storage: Storage, names: Names) -> None:
+    """Put our name on the page that tells who writes; for people only, so it may fail."""
+    made = names.owner + ".new"
+    try:
+        if storage.exists(made):
+            storage.unlink(made)
+        storage.write_new(made, Owner.current().to_json())
+        storage.replace(made, names.owner)
+    except OSError as error:
+        logger.warning("%s still names the process before: %s", names.owner, error.strerror or error)
 
 
 def _session(

@@ -259,7 +259,8 @@ class Session(SessionCore):
                 f"the session is {state}, but its last steps failed: {error.strerror or error}",
                 path=self.target,
                 safe="Nothing is lost",
-                hint="Finish with: " + recover_command(self.target),
+                hint="Finish with: "
+                + recover_command(self.target, *(["--rollback"] if state is State.ROLLED_BACK else [])),
             ) from error
         except BaseException:
             self._fail()

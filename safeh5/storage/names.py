@@ -209,7 +209,7 @@ def _target_of(path: str) -> str | None:
     directory, name = os.path.split(path)
     if match := _ASIDE.fullmatch(name):
         return os.path.join(directory, match["target"])
-    if name.endswith(SUFFIX) and name != SUFFIX and not name.startswith("."):
+    if name.endswith(SUFFIX) and name != SUFFIX:
         return os.path.join(directory, name[: -len(SUFFIX)])
     return None
 

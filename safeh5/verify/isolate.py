@@ -13,7 +13,6 @@ What was said before a crash therefore counts; the last ``at`` names the object.
 from __future__ import annotations
 
 import json
-import os
 import queue
 import signal
 import subprocess
@@ -27,6 +26,7 @@ import msgspec
 
 from safeh5.events import Progress, ProgressEvent
 from safeh5.options import VerifyLevel
+from safeh5.storage.children import environment
 from safeh5.verify.findings import Counts, Findings, make_report
 from safeh5.verify.report import Problem, ProblemKind, VerifyReport
 
@@ -46,7 +46,7 @@ def supervise(
     found, listener = Findings(lambda event, _: progress(event)), _Listener()
     with tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=_environment()
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=environment()
         )
         assert child.stdout is not None
         try:
@@ -83,11 +83,6 @@ class _Listener:
         elif "report" in message:
             return msgspec.convert(message["report"], VerifyReport)
         return None
-
-
-def _environment() -> dict[str, str]:
-    """The child must find the same packages, however this process found them."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}
 
 
 def _messages(stream: IO[bytes], stall_seconds: float | None) -> Iterator[dict[str, Any]]:

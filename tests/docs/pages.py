@@ -52,8 +52,9 @@ def table(page: str, heading: str) -> list[list[str]]:
     text = (DOCS / page).read_text(encoding="utf-8")
     found = re.search(rf"^#+ {re.escape(heading)}$(.*?)(?=^#|\Z)", text, re.M | re.S)
     assert found, f"{page} has no section {heading!r}"
-    lines = [line for line in found[1].splitlines() if line.startswith("|")]
-    assert len(lines) > 2, f"{page} has no table below {heading!r}"
+    first = re.search(r"(?:^\|.*\n)+", found[1], re.M)
+    assert first, f"{page} has no table below {heading!r}"
+    lines = first[0].splitlines()
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 

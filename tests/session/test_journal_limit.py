@@ -10,7 +10,7 @@ import pytest
 import safeh5
 from safeh5.errors import InvalidOptionError
 from safeh5.journal import scan
-from safeh5.session import session as session_module
+from safeh5.session import core as session_module
 from safeh5.storage import Storage
 from safeh5.testing.faults import Fault, FaultyStorage
 from tests.support import batches, held, sidecar, write_batch

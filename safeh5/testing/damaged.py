@@ -1,0 +1,109 @@
+"""What must be true of a damaged session: nothing is touched that is not understood, and nothing is made up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import safeh5
+from safeh5.errors import CorruptJournalError, SafeH5Error
+from safeh5.recovery import Condition, RecoveryReport
+from safeh5.storage.names import segment_number
+from safeh5.testing.damage import Damage, copy_of
+from safeh5.testing.oracle import snapshot
+
+Judge = Callable[[Path, RecoveryReport], None]
+"""Looks at a target after a recovery; raises AssertionError if that may not be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a damaged session was dealt with.
+
+    Attributes
+    ----------
+    condition : str
+        What status said it is.
+    replay, salvage : str
+        ``"done"``, or the name of the error.
+    seconds : float
+        What the slowest of the three took.
+    """
+
+    condition: str
+    replay: str
+    salvage: str
+    seconds: float
+
+
+def check_damaged(
+    target: Path, damage: Damage, scratch: Path, *, replayed: Judge, salvaged: Judge, seconds: float = 10.0
+) -> Outcome:
+    """Ask for the status of a damaged session, replay it, and salvage a copy of it.
+
+    Parameters
+    ----------
+    target : Path
+        Its sidecar is damaged already. It is recovered in place.
+    damage : Damage
+        What happened to it: an error must not blame another segment.
+    scratch : Path
+        A directory that may be made, for the copy.
+    replayed, salvaged : callable
+        Judge what was recovered.
+    seconds : float
+        Longer than this nothing may take.
+
+    Raises
+    ------
+    AssertionError
+        If anything is not as it should be.
+    """
+    copy = copy_of(target.parent, scratch) / target.name
+    before = snapshot(target.parent)
+    started = time.monotonic()
+    condition = _status(target, before)
+    took = [time.monotonic() - started]
+    results = []
+    for action, where, judge in (("replay", target, replayed), ("salvage", copy, salvaged)):
+        started = time.monotonic()
+        results.append(_recover(where, action, damage, before, judge))
+        took.append(time.monotonic() - started)
+    assert max(took) < seconds, f"it took {took} s"
+    return Outcome(condition, *results, max(took))
+
+
+def _status(target: Path, before: dict[str, bytes]) -> str:
+    try:
+        report = safeh5.status(target)
+        condition = report.condition.value
+        assert report.detail
+        assert report.condition is not Condition.LIVE
+    except SafeH5Error as error:
+        condition = type(error).__name__
+    assert snapshot(target.parent) == before, "to ask for the status has changed something"
+    return condition
+
+
+def _recover(target: Path, action: str, damage: Damage, before: dict[str, bytes], judge: Judge) -> str:
+    try:
+        report = safeh5.recover(target, action)
+    except SafeH5Error as error:
+        assert str(target) in str(error), f"the error does not say where: {error}"
+        _check_blame(error, damage)
+        after = {name: data for name, data in snapshot(target.parent).items() if not name.endswith(".lock")}
+        expected = {name: data for name, data in before.items() if not name.endswith(".lock")}
+        assert after == expected, f"{action} was refused ({error}) and has changed something"
+        return type(error).__name__
+    judge(target, report)
+    return "done"
+
+
+def _check_blame(error: SafeH5Error, damage: Damage) -> None:
+    """A segment that is named is the one that was damaged, or the one whose header vouches for it."""
+    number = segment_number(damage.file)
+    if isinstance(error, CorruptJournalError) and error.segment is not None:
+        assert number is not None, f"the journal is whole, {damage.file} was damaged: {error}"
+        assert error.segment in (number, number + 1), f"segment {number} was damaged, not {error.segment}: {error}"
