@@ -21,9 +21,9 @@ from safeh5.options import (
     choose,
 )
 from safeh5.recovery.report import Action
-from safeh5.session.core import State
 from safeh5.session.opening import Opening, open_session
 from safeh5.session.session import Session
+from safeh5.session.state import State
 from safeh5.session.written import Written
 from safeh5.storage import Storage
 

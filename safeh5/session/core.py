@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from enum import StrEnum
 from typing import Final, Self
 
 from h5py.h5f import phil
@@ -36,23 +35,13 @@ from safeh5.recovery import publish
 from safeh5.session import signals
 from safeh5.session.interval import IntervalSync
 from safeh5.session.parts import Parts
+from safeh5.session.state import State
 
 _PRUNING_PAUSE: Final = 30.0
 """Seconds after a failed checkpoint in which a full journal is no reason for another."""
 
 _SEAL_SECONDS: Final = 2.0
 """How long sealing at the end of the process waits for a call of another thread."""
-
-
-class State(StrEnum):
-    """Where a session stands; see the head of `safeh5.session.session`."""
-
-    OPEN = "open"
-    COMMITTING = "committing"
-    COMMITTED = "committed"
-    ROLLED_BACK = "rolled back"
-    SUSPENDED = "suspended"
-    FAILED = "failed"
 
 
 class SessionCore:

@@ -22,11 +22,9 @@ from functools import partial
 import h5py
 
 from safeh5.errors import (
-    DiskFullError,
     ForeignSidecarError,
     InterruptedSessionError,
     InvalidOptionError,
-    JournalWriteError,
     NotHDF5Error,
     SessionLockedError,
     TargetExistsError,
@@ -36,7 +34,6 @@ from safeh5.errors import (
 )
 from safeh5.events import Progress, logger, silent
 from safeh5.journal import JournalScan, JournalWriter, Kind, scan
-from safeh5.journal.failures import NO_SPACE
 from safeh5.operations.control import FileCreation, ResumeRecord, SessionRecord, Writer, encode_control, now
 from safeh5.options import (
     MODES,
@@ -47,7 +44,6 @@ from safeh5.options import (
     OnError,
     VerifyLevel,
 )
-from safeh5.recovery import publish
 from safeh5.recovery.act import carry_out, remove_leftovers, save_torn
 from safeh5.recovery.classify import classify, explain
 from safeh5.recovery.evidence import Evidence, examine
@@ -58,6 +54,7 @@ from safeh5.session.beside import Beside
 from safeh5.session.log import BatchLog
 from safeh5.session.parts import Parts
 from safeh5.session.session import Session
+from safeh5.session.sidecar import make_sidecar
 from safeh5.session.workspace import Inline, Workspace
 from safeh5.session.workspace_beside import BesideWorkspace
 from safeh5.storage import Names, Owner, Storage, TargetLock
@@ -213,7 +210,7 @@ def _begin(storage: Storage, names: Names, lock: TargetLock, opening: Opening) -
         creation=opening.creation,
     )
     session_id = uuid.uuid4().bytes
-    journal = _make_sidecar(storage, names, session_id, record, opening.journal)
+    journal = make_sidecar(storage, names, session_id, record, opening.journal)
     return _session(storage, names, lock, opening, record, journal, session_id, journaled=False)
 
 
@@ -252,71 +249,6 @@ def _require_hdf5(target: str) -> None:
             safe="It was not touched",
             hint=f"Look at it with: safeh5 verify {shlex.quote(target)}; mode 'w' replaces it at commit",
         ) from error
-
-
-def _directory_mode(names: Names) -> int:
-    """Permissions of the sidecar: nobody reads there what he may not read in the target."""
-    try:
-        mode = os.stat(names.target).st_mode
-    except FileNotFoundError:
-        return 0o777
-    # Who may read the target may list the directory; only its owner writes.
-    return 0o700 | (mode & 0o044) | (mode & 0o044) >> 2
-
-
-def _make_sidecar(
-    storage: Storage, names: Names, session_id: bytes, record: SessionRecord, options: JournalOptions
-) -> JournalWriter:
-    """The sidecar, whole and durable under its name, or nothing.
-
-    Everything in it is synced before the rename, and the rename before this
-    returns. A crash before leaves a directory under the temporary name, which
-    the next open removes.
-    """
-    made = names.new_sidecar(session_id)
-    try:
-        storage.make_directory(made, _directory_mode(names))
-        journal = None
-        try:
-            journal = JournalWriter.create(storage, made, session_id, options)
-            journal.append(Kind.SESSION, encode_control(record))
-            journal.sync()
-            storage.write_new(os.path.join(made, os.path.basename(names.owner)), Owner.current().to_json())
-            storage.sync_directory(made)
-            storage.rename(made, names.sidecar)
-            storage.sync_directory(names.directory)
-        except BaseException:
-            if journal is not None:
-                journal.close()
-            _unmake_sidecar(storage, names, session_id)
-            raise
-    except OSError as error:
-        kind = DiskFullError if error.errno in NO_SPACE else JournalWriteError
-        raise kind(
-            f"the session's directory cannot be made: {_reason(error)}",
-            path=names.sidecar,
-            errno=error.errno,
-            safe="The target is untouched, and no session was begun",
-        ) from error
-    journal.moved_to(names.sidecar)
-    return journal
-
-
-def _reason(error: OSError) -> str:
-    return (
-        error.message
-        if isinstance(error, JournalWriteError | DiskFullError)
-        else error.strerror or str(error)
-    )
-
-
-def _unmake_sidecar(storage: Storage, names: Names, session_id: bytes) -> None:
-    """Take back a sidecar that did not come to be; by a rename, if it has its name already."""
-    made = names.new_sidecar(session_id)
-    if storage.exists(made):
-        publish.remove_garbage(storage, made)
-    elif storage.exists(names.sidecar):
-        publish.retire(storage, names, session_id)
 
 
 # --- going on -------------------------------------------------------------------------

@@ -60,8 +60,9 @@ from safeh5.operations.control import RollbackRecord, SealRecord, now
 from safeh5.operations.values import StoredReference
 from safeh5.options import OnError
 from safeh5.session import ending
-from safeh5.session.core import SessionCore, State
+from safeh5.session.core import SessionCore
 from safeh5.session.parts import Parts
+from safeh5.session.state import State
 from safeh5.session.stream import Stream
 from safeh5.session.streaming import absolute, new_dataset, open_stream
 from safeh5.session.written import Written
