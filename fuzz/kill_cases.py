@@ -130,13 +130,13 @@ def settle(case: Case, place: Place) -> None:
     usual = replay.REBUILD_BYTES
     action = ACTIONS[case.recovery]
     try:
-        replay.REBUILD_BYTES = case.rebuild_bytes
+        replay.REBUILD_BYTES = case.rebuild_bytes  # type: ignore[misc]
         safeh5.recover(place.target, action, purge=case.recovery == "purge")
         assert safeh5.recover(place.target).before is Condition.CLEAN
     except NothingToRecoverError:
         assert not place.target.exists()
     finally:
-        replay.REBUILD_BYTES = usual
+        replay.REBUILD_BYTES = usual  # type: ignore[misc]
 
 
 def check_after_recovery(case: Case, place: Place, noted: list[str]) -> None:
@@ -190,16 +190,15 @@ def check_litter(place: Place) -> None:
 # --- all of them --------------------------------------------------------------------------
 
 
-def enumerate_deaths(ground: Ground, case: Case, how: str) -> Iterator[Killed]:
-    """Every death of a case; the last one lived and committed."""
+def enumerate_deaths(ground: Ground, case: Case, how: str, salt: str = "") -> Iterator[Killed]:
+    """Every death of a case; the last child lives and commits, and that is looked at too."""
     template = prepare(ground, case)
-    count = 0
-    for death in deaths(template, case.workload, how, salt=str(case), rebuild_bytes=case.rebuild_bytes):
-        count += 1
+    salt, size = f"{case}{salt}", case.rebuild_bytes
+    for death in deaths(template, case.workload, how, salt=salt, rebuild_bytes=size):
         if death.killed:
             yield death
         else:
-            assert count > 8, "this workload has hardly any effects"
+            assert death.nth > 8, "this workload has hardly any effects"
             check_target_after_death(case, death.place, death.noted)
 
 

@@ -28,11 +28,13 @@ from safeh5.errors import ApplyError, DiskFullError, NotHDF5Error, SafeH5Error
 from safeh5.events import Progress, silent
 from safeh5.journal.failures import NO_SPACE
 from safeh5.operations.control import FileCreation
+from safeh5.options import MIB
 from safeh5.storage import Storage, TargetLock
 from safeh5.storage.interrupts import Uninterrupted
-from safeh5.storage.pager import Pager, forget_redo, read_redo
+from safeh5.storage.pager import Pager, forget_checkpoint, read_redo
 
 FENCE_SECONDS: Final = 60.0
+_CACHE_KEPT: Final = 4 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Staging:
     def create(cls, place: Place, creation: FileCreation) -> Staging:
         """An empty staging file, in the place of any left from before."""
         with _fenced(place) as fence:
-            _begin_anew(place)
+            forget_checkpoint(place.storage, place.path)
             below = Pager.create(place.storage, place.path, place.shown)
             return cls._open(place, fence, below, "w", creation)
 
@@ -102,7 +104,7 @@ class Staging:
             If there is no room for the copy.
         """
         with _fenced(place) as fence:
-            _begin_anew(place)
+            forget_checkpoint(place.storage, place.path)
             place.storage.copy_file(source, place.path, progress)
             below = Pager.open(place.storage, place.path, place.shown)
             return cls._open(place, fence, below, "r+", FileCreation())
@@ -176,6 +178,7 @@ class Staging:
             h5f.flush(self.file_id)
         self.check()
         self._checkpoint_below(applied)
+        self._shrink_cache()
 
     def finish(self, applied: int) -> None:
         """Close the file with a last checkpoint; `path` is then whole and durable."""
@@ -191,6 +194,18 @@ class Staging:
             clear_open_mark(self._below, self._userblock)
             self._below.checkpoint(self._place.storage, self._place.session, applied)
         self.applied = applied
+
+    def _shrink_cache(self) -> None:
+        """Give back what HDF5's metadata cache has grown by, since nothing is evicted otherwise.
+
+        Right after a checkpoint all of it is clean, so nothing is written by that.
+        """
+        if self.file_id.get_mdc_size()[2] <= _CACHE_KEPT:
+            return
+        with Uninterrupted():
+            _allow_evictions(self.file_id)
+            self.file_id.links.exists(b"anything")
+            _forbid_evictions(self.file_id)
 
     def drop(self) -> None:
         """Let go of the file without caring for what was not checkpointed."""
@@ -220,17 +235,20 @@ def _forbid_evictions(file_id: h5f.FileID) -> None:
 
     HDF5 allows that only with its automatic resizing off.
     """
+    # HDF5 evicts when the size set is smaller than it was before: see `_allow_evictions`.
+    _configure_cache(file_id, evictions=False, size=2 * _CACHE_KEPT)
+
+
+def _allow_evictions(file_id: h5f.FileID) -> None:
+    """Have the metadata cache evict what is beyond `_CACHE_KEPT`, at the next look-up."""
+    _configure_cache(file_id, evictions=True, size=_CACHE_KEPT)
+
+
+def _configure_cache(file_id: h5f.FileID, *, evictions: bool, size: int) -> None:
     config = file_id.get_mdc_config()
-    config.evictions_enabled = False
+    config.evictions_enabled, config.set_initial_size, config.initial_size = evictions, True, size
     config.incr_mode = config.flash_incr_mode = config.decr_mode = 0
     file_id.set_mdc_config(config)
-
-
-def _begin_anew(place: Place) -> None:
-    # The checkpoints first: one that outlived its file would be taken for one of the next.
-    forget_redo(place.storage, place.path)
-    if place.storage.exists(place.path):
-        place.storage.unlink(place.path)
 
 
 def wait_for_orphan(place: Place) -> None:

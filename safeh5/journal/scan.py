@@ -98,10 +98,13 @@ class _Scan:
         self.proved = max((header.first_lsn - 1 for header in ours), default=0)
         expected = self._begin()
         for number in self.paths:
-            if number != expected:
-                self.report(expected, 0, self.ledger.last_lsn + 1, _missing(expected, number - 1))
+            if number != expected and not self.segments:
+                self._scan_first(number, causes[number])
+            else:
+                if number != expected:
+                    self.report(expected, 0, self.ledger.last_lsn + 1, _missing(expected, number - 1))
+                self._scan_segment(number, causes[number])
             expected = number + 1
-            self._scan_segment(number, causes[number])
         return self._result()
 
     def _begin(self) -> int:
@@ -117,6 +120,22 @@ class _Scan:
                 self.leftovers = tuple(self.paths.pop(other) for other in earlier)
                 return number
         return 1
+
+    def _scan_first(self, number: int, cause: str) -> None:
+        """Scan the first segment that is there, which is not the first of the journal and has no anchor.
+
+        If its head is damaged the anchor may have stood there, and the segments
+        before it may have gone rightly: then it is named first.
+        """
+        self.in_prefix = False
+        self._scan_segment(number, cause)
+        found, self.damage = self.damage, []
+        if self.torn is not None and self.torn.offset <= SEGMENT_HEADER_SIZE:
+            self.report(number, self.torn.offset, self.torn.first_lsn, "the file ends inside its first record")
+        elif found and found[0].offset <= SEGMENT_HEADER_SIZE:
+            self.damage.append(found.pop(0))
+        self.report(1, 0, 1, _missing(1, number - 1))
+        self.damage += found
 
     # --- headers ------------------------------------------------------------------
 
@@ -177,6 +196,8 @@ class _Scan:
     def _scan_file(self, number: int, header: SegmentHeader, valid: int) -> int:
         """Go through the frames of a segment; returns how many of its bytes are in the prefix."""
         successor = self.headers.get(number + 1)
+        if successor and (successor.session, successor.number) != (self.session, number + 1):
+            successor = None  # what stands there says nothing about this segment
         with self.storage.map(self.paths[number]) as mapped:
             if cause := unreadable(mapped):
                 self.report(number, 0, header.first_lsn, cause)

@@ -59,7 +59,7 @@ from safeh5.recovery.report import Action, Condition, Loss, RecoveryReport
 from safeh5.recovery.salvage import salvage
 from safeh5.storage import AsideKind, Names, Storage
 from safeh5.storage.fingerprint import Fingerprint
-from safeh5.storage.pager import copy_checkpoint, forget_redo
+from safeh5.storage.pager import copy_checkpoint, forget_checkpoint
 
 
 def carry_out(
@@ -260,9 +260,7 @@ class _Recovery:
         kind = AsideKind.DAMAGED if damaged else AsideKind.ROLLED_BACK
         if not damaged and scan is not None and scan.is_complete:
             # The journal alone can make the staging file again.
-            forget_redo(self.storage, self.names.staging)
-            if self.storage.exists(self.names.staging):
-                self.storage.unlink(self.names.staging)
+            forget_checkpoint(self.storage, self.names.staging)
         aside = self.names.aside(kind, self._session_id())
         self.storage.rename(self.names.sidecar, aside)
         self.storage.sync_directory(self.names.directory)

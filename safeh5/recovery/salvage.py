@@ -108,6 +108,9 @@ def _audit(storage: Storage, scan: JournalScan) -> _Audit:
                 open_batch, records, first = item.batch, 0, item.lsn
             records += 1
         elif item.kind is Kind.END:
+            if item.batch != open_batch:
+                # The end of that one is lost, and what else was lost with it nobody knows.
+                _leave_out(audit, open_batch, first)
             if item.batch != open_batch or _stated(item) != records:
                 _leave_out(audit, item.batch, item.lsn)
             open_batch = 0

@@ -187,16 +187,20 @@ class SessionCore:
             self._log.abort()
             return None
         end = self._log.end()
+        self._note_end(end)
+        return end
+
+    def _note_end(self, end: int) -> None:
+        """The batch has its END; done twice is done once."""
         self._undo.clear()
         self._workspace.journaled = True
         self._workspace.ended(end)
-        return end
 
     def _abandon_batch(self, error: BaseException) -> None:
         """Cancel the open batch; the staging file may hold a part of it (invariant 3)."""
         if not self._log.in_batch:
             # Interrupted when its END was in the journal already: the batch exists.
-            self._workspace.journaled = True
+            self._note_end(self.last_lsn)
             return
         records, self._spoiled = self._log.records, None
         while self._undo:

@@ -263,18 +263,24 @@ def _forget_slot(storage: Storage, staging: str, redo: Redo) -> None:
         storage.unlink(slot_path(staging, redo.sequence % SLOTS))
 
 
-def forget_redo(storage: Storage, staging: StrPath) -> None:
-    """Remove the redo slots, durably, before a staging file is begun anew.
+def forget_checkpoint(storage: Storage, staging: StrPath) -> None:
+    """Remove a staging file with its redo slots, durably, so that another can be begun.
 
-    A slot that outlived its staging file would be taken for a checkpoint of
-    the next one.
+    The file goes first. A slot without a file is nobody's checkpoint; the older
+    slot without the newer one would be taken for the checkpoint of a file that
+    has gone on since, and a slot that outlived its file for one of the next.
     """
+    directory = os.path.dirname(os.fspath(staging))
+    if storage.exists(staging):
+        storage.unlink(staging)
+    # In any case: whoever was killed here before may have removed names and not synced that.
+    storage.sync_directory(directory)
     paths = [slot_path(staging, slot) for slot in range(SLOTS)]
     present = [path for path in paths if storage.exists(path)]
     for path in present:
         storage.unlink(path)
     if present:
-        storage.sync_directory(os.path.dirname(os.fspath(staging)))
+        storage.sync_directory(directory)
 
 
 def copy_checkpoint(storage: Storage, staging: StrPath, copy: StrPath, progress: Progress) -> None:

@@ -65,7 +65,9 @@ class Camera(FaultyStorage):
         self._pictures = 0
         self._synced: dict[int, int] = {}
         self._torn: tuple[Path, int] | None = None
-        self.disarm()
+        self._shot: Shot | None = None
+        self._left = 0
+        self.picture: Path | None = None
 
     def arm(self, shot: Shot, note: Callable[[], None]) -> None:
         """Take a picture at `shot`; `note` is called at that moment."""
@@ -74,10 +76,7 @@ class Camera(FaultyStorage):
 
     def disarm(self) -> None:
         """Take no picture."""
-        self._shot: Shot | None = None
-        self._left = 0
-        self._torn = None
-        self.picture: Path | None = None
+        self._shot = self._torn = self.picture = None
 
     @property
     def armed(self) -> bool:
@@ -88,10 +87,11 @@ class Camera(FaultyStorage):
         """Take the picture now."""
         shot, self._shot = self._shot or Shot(), None
         self._pictures += 1
-        self.picture = self._album / f"picture-{self._pictures}"
-        shutil.copytree(self.directory, self.picture, symlinks=True)
-        self._lose(self.picture, shot.lost)
-        return self.picture
+        picture = self._album / f"picture-{self._pictures}"
+        shutil.copytree(self.directory, picture, symlinks=True)
+        self._lose(picture, shot.lost)
+        self.picture = picture
+        return picture
 
     def strike(self, effect: str, path: StrPath) -> Fault | None:
         """Count a call, and take the picture if this is the moment."""

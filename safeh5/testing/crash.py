@@ -113,7 +113,7 @@ def live(workloads: dict[str, Workload], request: dict[str, Any]) -> None:
     """In a child: do what `Place.live` asked for."""
     from safeh5.recovery import replay
 
-    replay.REBUILD_BYTES = request.get("rebuild_bytes", replay.REBUILD_BYTES)
+    replay.REBUILD_BYTES = request.get("rebuild_bytes", replay.REBUILD_BYTES)  # type: ignore[misc]
     notes = os.open(request["notes"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     storage = DeadlyStorage(request.get("nth", NEVER), request.get("how", "before"), request.get("part", 1))
 

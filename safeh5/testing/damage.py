@@ -197,7 +197,7 @@ def _put(data: bytes, offset: int, block: bytes) -> bytes:
 
 
 def _renamed(name: str) -> str:
-    """A name close to `name`: the next number of a segment, else another suffix."""
+    """Another name, close to `name`: the next number of a segment, else another suffix."""
     stem, dot, suffix = name.rpartition(".")
     digits = stem[-8:]
     if digits.isdigit():

@@ -24,6 +24,8 @@ class History:
     ----------
     base : bytes or None
         The target, byte for byte, when the session began; None when there was none.
+    before : bytes
+        The oracle's file then.
     states : list of bytes
         The oracle's file after each batch; the first is before any.
     lsns : list of int
@@ -35,6 +37,7 @@ class History:
     """
 
     base: bytes | None
+    before: bytes
     states: list[bytes]
     lsns: list[int] = field(default_factory=lambda: [0])
     durable: int = 0

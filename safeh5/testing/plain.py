@@ -7,6 +7,7 @@ have to be made twice, in two ways.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import h5py
@@ -41,11 +42,11 @@ def write_tree(file: h5py.File, root: MicroDataGroup) -> None:
     places: dict[MicroData, h5py.Group | h5py.Dataset | h5py.Datatype] = {}
     later: list[tuple[h5py.Group, MicroData]] = []
     top = file["/"] if root.is_root else file.create_group(root.path, track_order=root.track_order)
-    pending = [(root, top)]
+    pending: list[tuple[MicroDataGroup, h5py.Group]] = [(root, top)]
     while pending:
-        node, group = pending.pop()
-        places[node] = group
-        for child in node.children:
+        parent, group = pending.pop()
+        places[parent] = group
+        for child in parent.children:
             if isinstance(child, MicroDataGroup):
                 pending.append((child, group.create_group(child.name, track_order=child.track_order)))
             elif isinstance(child, MicroDatatype):
@@ -107,6 +108,12 @@ def _labels(dataset: h5py.Dataset, names: list[str]) -> None:
 
 
 # --- operations -----------------------------------------------------------------------
+
+
+def apply_operations(file: h5py.File, steps: Iterable[tuple[op.Operation, Any]]) -> None:
+    """Do what a sequence of operations, each with its payload, says."""
+    for operation, payload in steps:
+        apply_operation(file, operation, payload)
 
 
 def apply_operation(file: h5py.File, operation: op.Operation, payload: Any = b"") -> None:

@@ -8,7 +8,7 @@ to compare. Needs Hypothesis: ``pip install 'safeh5[testing]'``.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -175,7 +175,7 @@ def trees(draw: st.DrawFn, name: str = "/", max_nodes: int = 8) -> MicroDataGrou
     for _ in range(draw(st.integers(0, max_nodes))):
         parent = draw(st.sampled_from(groups))
         taken = {child.name for child in parent.children}
-        node = draw(_nodes(draw(names.filter(lambda name, taken=taken: name not in taken)), objects))
+        node = draw(_nodes(draw(_other_than(taken)), objects))
         if isinstance(node, MicroDataGroup):
             groups.append(node)
         if isinstance(node, MicroDataGroup | MicroDataset | MicroDatatype):
@@ -186,6 +186,10 @@ def trees(draw: st.DrawFn, name: str = "/", max_nodes: int = 8) -> MicroDataGrou
         if draw(st.booleans()):
             node.attrs["ref"] = draw(_references(objects))
     return root
+
+
+def _other_than(taken: set[str]) -> st.SearchStrategy[str]:
+    return names.filter(lambda name: name not in taken)
 
 
 _KINDS = ("group", "dataset", "dataset", "soft", "hard", "external", "type")
@@ -300,6 +304,7 @@ def operations(draw: st.DrawFn, top: str = "/ops", max_size: int = 6) -> list[St
     known = _Known(top)
     steps: list[Step] = [(op.CreateGroup(path=top), b"")]
     for _ in range(draw(st.integers(0, max_size))):
+        possible: list[Callable[[_Known], st.SearchStrategy[list[Step]]]]
         possible = [_make_group, _make_dataset, _make_link, _set_attribute, _rearrange, _copy]
         if known.datasets:
             possible += [_write_data, _write_data, _append_data, _resize]
@@ -359,17 +364,18 @@ def _make_dataset(draw: st.DrawFn, known: _Known) -> list[Step]:
 
 @st.composite
 def _make_link(draw: st.DrawFn, known: _Known) -> list[Step]:
-    path = known.fresh()
+    path, targets = known.fresh(), sorted(known.datasets)
     known.links.append(path)
-    if known.datasets and draw(st.booleans()):
-        target = draw(st.sampled_from(sorted(known.datasets)))
+    hard: bool = draw(st.booleans())
+    if targets and hard:
+        target = draw(st.sampled_from(targets))
         return [(op.CreateHardLink(path=path, target=target), b"")]
     return [(op.CreateSoftLink(path=path, target=draw(names)), b"")]
 
 
 @st.composite
 def _set_attribute(draw: st.DrawFn, known: _Known) -> list[Step]:
-    path = draw(st.sampled_from([*known.groups, *known.datasets]))
+    path: str = draw(st.sampled_from([*known.groups, *known.datasets]))
     if path in known.attributes and draw(st.booleans()):
         return [(op.DeleteAttribute(path=path, name=known.attributes.pop(path)), b"")]
     dtype, shape, name = draw(types), draw(stnp.array_shapes(max_dims=2, max_side=3)), draw(names)

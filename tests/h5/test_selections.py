@@ -15,57 +15,13 @@ from hypothesis import strategies as st
 
 from safeh5.h5 import journaled_file
 from safeh5.h5.selections import gather, slab_of
+from safeh5.testing import strategies
 from tests.h5.tape import Tape, three_ways
 
 SHAPE = (7, 9)
 
 
-@st.composite
-def slabs(draw: st.DrawFn, shape: tuple[int, ...] = SHAPE) -> h5s.SpaceID:
-    """A regular hyperslab of `shape`, perhaps shifted by an offset."""
-    space = h5s.create_simple(shape)
-    start, stride, count, block = [], [], [], []
-    for n in shape:
-        b = draw(st.integers(1, max(1, n // 2)))
-        s = draw(st.integers(b, n))
-        c = draw(st.integers(1, (n - b) // s + 1))
-        start.append(draw(st.integers(0, n - ((c - 1) * s + b))))
-        stride.append(s)
-        count.append(c)
-        block.append(b)
-    space.select_hyperslab(tuple(start), tuple(count), tuple(stride), tuple(block))
-    if draw(st.booleans()):
-        _, last = space.get_select_bounds()
-        space.offset_simple(
-            tuple(draw(st.integers(0, n - 1 - int(b))) for b, n in zip(last, shape, strict=True))
-        )
-    return space
-
-
-@st.composite
-def unions(draw: st.DrawFn) -> h5s.SpaceID:
-    """A few boxes together."""
-    space = h5s.create_simple(SHAPE)
-    space.select_none()
-    for _ in range(draw(st.integers(1, 4))):
-        start = tuple(draw(st.integers(0, n - 1)) for n in SHAPE)
-        block = tuple(draw(st.integers(1, n - a)) for a, n in zip(start, SHAPE, strict=True))
-        space.select_hyperslab(start, (1, 1), block=block, op=h5s.SELECT_OR)
-    return space
-
-
-@st.composite
-def points(draw: st.DrawFn) -> h5s.SpaceID:
-    """Some points, in any order."""
-    space = h5s.create_simple(SHAPE)
-    chosen = draw(
-        st.lists(st.tuples(*(st.integers(0, n - 1) for n in SHAPE)), min_size=1, max_size=12, unique=True)
-    )
-    space.select_elements(chosen)
-    return space
-
-
-spaces = st.one_of(slabs(), unions(), points())
+spaces = strategies.selections(SHAPE)
 
 
 @given(spaces)

@@ -130,6 +130,20 @@ def test_a_damaged_anchor_refuses_everything_but_to_be_set_aside(dead: Path, tmp
     assert held(target) == batches(old=True)
 
 
+@pytest.mark.parametrize("offset", [40, 130, 200])
+def test_a_damaged_anchor_is_named_before_the_segments_that_it_had_let_go(
+    dead: Path, tmp_path: Path, offset: int
+) -> None:
+    target = copied(dead, tmp_path / "run")
+    path = segments(target)[0]
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 1
+    path.write_bytes(data)
+    assert safeh5.status(target).damage[0].path == str(path)
+    path.write_bytes(data[:offset])
+    assert safeh5.status(target).damage[0].path == str(path)
+
+
 # --- without it ----------------------------------------------------------------------------------
 
 

@@ -200,3 +200,29 @@ def test_a_damaged_session_kept_aside_can_be_salvaged_to_another_file_once_more(
     assert report.result == str(output)
     output.unlink()
     assert snapshot(target.parent) == before
+
+
+def test_salvage_applies_no_part_of_a_batch_whose_end_is_lost_with_the_beginning_of_the_next(
+    dead: Path, tmp_path: Path
+) -> None:
+    target = copied(dead, tmp_path / "ends")
+    hit = [f for f in frames_of(target) if f.batch in (1, 2)]
+    first = [f.offset for f in hit if f.batch == 1 and f.kind is Kind.OPERATION][-1]
+    last = next(f.offset for f in hit if f.batch == 2 and f.kind is Kind.END)
+    data = bytearray(segments(target)[0].read_bytes())
+    data[first:last] = bytes(last - first)
+    segments(target)[0].write_bytes(data)
+    report = safeh5.recover(target, "salvage")
+    assert held(target) == batches(2, old=True)
+    assert report.losses
+
+
+def test_a_segment_of_another_session_is_named_and_not_the_one_before_it(
+    rolled: Path, tmp_path: Path
+) -> None:
+    target = copied(rolled, tmp_path / "foreign")
+    other = dead_session(tmp_path / "other", 0, 1, segment_bytes=600)
+    segments(target)[2].write_bytes(segments(other)[0].read_bytes())
+    with pytest.raises(CorruptJournalError) as caught:
+        safeh5.recover(target)
+    assert caught.value.segment == 3

@@ -1,0 +1,123 @@
+"""Failures that were found, kept as small files that the test suite replays.
+
+A kept case is a JSON file, or a zip of one with the directory it is about:
+journals hold ids and times, so what was damaged cannot be made a second time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+CORPUS = Path(__file__).parent / "corpus"
+_CASE = "case.json"
+
+
+@dataclass
+class Failure:
+    """Something that must not be.
+
+    Attributes
+    ----------
+    what : str
+        What happened, with the traceback.
+    kept : Path
+        The file that reproduces it.
+    """
+
+    what: str
+    kept: Path
+
+    @property
+    def command(self) -> str:
+        """What to type to see it again."""
+        return f"python -m fuzz replay {os.path.relpath(self.kept)}"
+
+
+@dataclass
+class Result:
+    """What a run has found.
+
+    Attributes
+    ----------
+    mode : str
+        Which mode.
+    seed : int
+        What it was begun with.
+    cases : int
+        How many cases were tried.
+    seconds : float
+        How long that took.
+    failures : list of Failure
+        What went wrong.
+    figures : dict
+        Counts by kind of case and outcome.
+    """
+
+    mode: str
+    seed: int
+    cases: int = 0
+    seconds: float = 0.0
+    failures: list[Failure] = field(default_factory=list)
+    figures: dict[str, int] = field(default_factory=dict)
+
+    def count(self, what: str) -> None:
+        """One more of these."""
+        self.figures[what] = self.figures.get(what, 0) + 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "mode": self.mode,
+            "seed": self.seed,
+            "cases": self.cases,
+            "seconds": round(self.seconds, 1),
+            "figures": dict(sorted(self.figures.items())),
+            "failures": [{"what": f.what, "command": f.command} for f in self.failures],
+        }
+
+
+def keep(corpus: Path, case: dict[str, Any], directory: Path | None = None) -> Path:
+    """Write a case to the corpus; returns its file, named by mode and content."""
+    text = json.dumps(case, indent=1, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+    corpus.mkdir(parents=True, exist_ok=True)
+    if directory is None:
+        path = corpus / f"{case['mode']}-{digest}.json"
+        path.write_text(text + "\n")
+        return path
+    path = corpus / f"{case['mode']}-{digest}.zip"
+    files = sorted(p for p in directory.rglob("*") if p.is_file() and p.suffix != ".lock")
+    names = {str(p.relative_to(directory)): p for p in files}
+    # A session knows its target by the time of modification too.
+    times = {name: p.stat().st_mtime_ns for name, p in names.items()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(_CASE, json.dumps({**case, "times": times}, indent=1, sort_keys=True))
+        for name, p in names.items():
+            archive.write(p, f"files/{name}")
+    return path
+
+
+def load(path: Path, directory: Path) -> dict[str, Any]:
+    """A kept case; its files, if it has any, are put into `directory`."""
+    if path.suffix != ".zip":
+        case: dict[str, Any] = json.loads(path.read_text())
+        return case
+    with zipfile.ZipFile(path) as archive:
+        case = json.loads(archive.read(_CASE))
+        for name, time in case.pop("times").items():
+            file = directory / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(archive.read(f"files/{name}"))
+            os.utime(file, ns=(time, time))
+    return case
+
+
+def kept(corpus: Path = CORPUS) -> list[Path]:
+    """Every case of the corpus."""
+    return sorted([*corpus.glob("*.json"), *corpus.glob("*.zip")])
