@@ -168,7 +168,7 @@ def lint(arguments: Arguments) -> int:
 
 def types(arguments: Arguments) -> int:
     """Run mypy."""
-    return Environment().ensure("dev").run("mypy", *arguments)
+    return Environment().ensure("dev", "test").run("mypy", *arguments)
 
 
 def contracts(arguments: Arguments) -> int:

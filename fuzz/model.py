@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
-from hypothesis import HealthCheck, reproduce_failure, seed, settings
+from hypothesis import HealthCheck, Phase, reproduce_failure, seed, settings
 from hypothesis.errors import DidNotReproduce
 from hypothesis.stateful import get_state_machine_test
 
@@ -22,6 +22,7 @@ ROUND = 20
 """Examples with one seed; what is kept of a failure is its seed and, for this Hypothesis, its choices."""
 
 STEPS = 45
+PHASES = (Phase.generate, Phase.shrink)
 _BLOB = re.compile(r"reproduce_failure\('(?P<version>[^']+)', (?P<blob>b'[^']+')\)")
 
 
@@ -49,6 +50,7 @@ def _test(machine: Callable[[], Any], examples: int) -> Callable[[], None]:
         print_blob=True,
         report_multiple_bugs=False,
         derandomize=False,
+        phases=PHASES,
         suppress_health_check=list(HealthCheck),
     )
     return get_state_machine_test(machine, settings=chosen)  # type: ignore[arg-type]

@@ -131,7 +131,7 @@ class _Scan:
         self._scan_segment(number, cause)
         found, self.damage = self.damage, []
         if self.torn is not None and self.torn.offset <= SEGMENT_HEADER_SIZE:
-            self.report(number, self.torn.offset, self.torn.first_lsn, "the file ends inside its first record")
+            self.report(number, self.torn.offset, self.torn.first_lsn, "it ends inside its first record")
         elif found and found[0].offset <= SEGMENT_HEADER_SIZE:
             self.damage.append(found.pop(0))
         self.report(1, 0, 1, _missing(1, number - 1))

@@ -188,7 +188,7 @@ def _listed(trees: Sequence[MicroData]) -> Sequence[MicroData]:
     for tree in trees if isinstance(trees, Sequence) and not isinstance(trees, str) else [trees]:
         if not isinstance(tree, MicroData):
             raise InvalidTypeError(
-                f"what was given is no tree but of type {type(tree).__name__}: give a MicroData or a list of them"
+                f"what was given is no tree but a {type(tree).__name__}: give a MicroData or a list of them"
             )
     return trees
 

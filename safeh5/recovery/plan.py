@@ -113,6 +113,11 @@ def make_plan(
             raise NothingToRecoverError(
                 "there is neither a file nor a session of safeh5", path=evidence.names.target
             )
+        if output is not None:
+            raise NothingToRecoverError(
+                "no session waits there, so there is nothing to write to another file",
+                path=evidence.names.target,
+            )
         return Plan(action, condition, ())
     _refuse_output(evidence, action, output)
     if action is Action.ROLLBACK:

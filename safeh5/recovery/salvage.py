@@ -193,7 +193,7 @@ def _refuse(audit: _Audit, frame: Frame, error: ApplyError | JournalError) -> No
     audit.left_out.add(frame.batch)
     audit.losses.append(
         Loss(
-            what=f"batch {frame.batch} cannot be applied without what was lost before: {error.message}",
+            what=f"batch {frame.batch} is refused by HDF5, so none of it is applied: {error.message}",
             first_lsn=frame.lsn,
             last_lsn=frame.lsn,
             dataset=_object_of(frame),

@@ -37,8 +37,8 @@ from safeh5.session.interval import IntervalSync
 from safeh5.session.parts import Parts
 from safeh5.session.state import State
 
-_PRUNING_PAUSE: Final = 30.0
-"""Seconds after a failed checkpoint in which a full journal is no reason for another."""
+_CHECKPOINT_PAUSE: Final = 30.0
+"""Seconds after a failed checkpoint in which no other is tried unasked."""
 
 _SEAL_SECONDS: Final = 2.0
 """How long sealing at the end of the process waits for a call of another thread."""
@@ -72,7 +72,7 @@ class SessionCore:
         self._spoiled: BaseException | None = None
         self._undo: list[Callable[[], None]] = []
         self._pid = os.getpid()
-        self._no_pruning_before = 0.0
+        self._no_checkpoint_before = 0.0
         signals.watch(self)
 
     # --- looking ------------------------------------------------------------------
@@ -268,16 +268,16 @@ class SessionCore:
         with self._mutex:
             if self.state is not State.OPEN or self._log.in_batch:
                 return
-            prune = self._journal_is_full and time.monotonic() >= self._no_pruning_before
-            if not prune and not self._workspace.is_due():
+            due = self._journal_is_full or self._workspace.is_due()
+            if not due or time.monotonic() < self._no_checkpoint_before:
                 return
             try:
                 self.checkpoint()
             except (FreeSpaceError, ApplyError) as error:
                 logger.warning("no checkpoint: %s", error)
                 self._workspace.drop()
-                # The journal stays full until one succeeds; not every record can try.
-                self._no_pruning_before = time.monotonic() + _PRUNING_PAUSE
+                # It stays due until one succeeds, and each try replays: not every record can be one.
+                self._no_checkpoint_before = time.monotonic() + _CHECKPOINT_PAUSE
 
     @property
     def _journal_is_full(self) -> bool:

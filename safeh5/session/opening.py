@@ -45,11 +45,11 @@ from safeh5.options import (
     VerifyLevel,
 )
 from safeh5.recovery.act import carry_out, remove_leftovers, save_torn
-from safeh5.recovery.classify import classify, explain
+from safeh5.recovery.classify import classify, explain, target_state
 from safeh5.recovery.evidence import Evidence, examine
 from safeh5.recovery.locking import lock_target, require_file
 from safeh5.recovery.plan import corrupt_journal, make_plan, require_checkpoint
-from safeh5.recovery.report import Action, Condition
+from safeh5.recovery.report import Action, Condition, TargetState
 from safeh5.session.beside import Beside
 from safeh5.session.log import BatchLog
 from safeh5.session.parts import Parts
@@ -259,6 +259,12 @@ def _resume(
 ) -> Session:
     assert evidence.scan is not None and evidence.session is not None
     require_checkpoint(evidence)
+    if target_state(evidence) is TargetState.CHANGED:
+        logger.warning(
+            "%s was changed by someone else since the session began: its commit will be refused, "
+            "and the result can then be written to another file",
+            names.target,
+        )
     journal_scan: JournalScan = evidence.scan
     if kept := save_torn(storage, evidence):
         logger.warning("the torn end of the journal, never acknowledged, is kept at %s", kept)

@@ -8,7 +8,8 @@ import sys
 
 def python_module(module: str) -> list[str]:
     """The command that runs a module of this package with this Python."""
-    return [sys.executable, "-m", module]
+    # -P: else the current directory comes first, and a stray module there stands for Python's own.
+    return [sys.executable, "-P", "-m", module]
 
 
 def environment() -> dict[str, str]:

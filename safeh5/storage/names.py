@@ -15,7 +15,6 @@
     run.h5.safeh5-rolledback-<UTC>-1a2b3c4d/   kept aside by roll back
     run.h5.safeh5-damaged-<UTC>-1a2b3c4d/      kept aside by salvage
     run.h5.safeh5-torn-1a2b3c4d-<n>-<k>.bin    the torn end of segment n, from byte k
-    run.h5.safeh5-torn-1a2b3c4d-00000001-4096.bin   torn tail of a segment, kept by recovery
 
 The eight hex digits are the first of the session id. A ``.new-`` directory has
 never been a session and a ``.trash-`` directory is none any more: both are

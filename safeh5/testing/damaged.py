@@ -116,7 +116,11 @@ def _inputs(files: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def _check_blame(error: SafeH5Error, damage: Damage) -> None:
-    """A segment that is named is the one that was damaged, or the one whose header vouches for it."""
+    """A segment that is named is the one that was damaged, or one beside it.
+
+    Where a segment ends is stated in the header of the next: if that is hit, an
+    old torn end looks like damage. And a header also speaks of the segment before.
+    """
     number = segment_number(damage.file)
     if not isinstance(error, CorruptJournalError) or error.segment is None:
         return
@@ -125,5 +129,5 @@ def _check_blame(error: SafeH5Error, damage: Damage) -> None:
         # An anchor that is gone takes with it the reason why others are; and of
         # segments of two sessions nobody can tell which is the stranger.
         return
-    near = (number, number + 1)
+    near = (number - 1, number, number + 1)
     assert error.segment in near, f"segment {number} was damaged, not {error.segment}: {error}"

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import Phase
 
+from fuzz import model
 from fuzz.__main__ import replay, run
 from fuzz.damage import _check
 from fuzz.templates import make_templates
@@ -18,6 +20,7 @@ from safeh5.testing.damage import Damage, Kind, NoEffectError, copy_of
 def test_a_planted_bug_is_found_by_the_model_and_kept_until_it_is_mended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(model, "PHASES", (Phase.generate,))  # to make it small takes a minute
     with monkeypatch.context() as planted:
         planted.setattr(Session, "rollback", lambda self, keep=False: Session.commit(self))
         result = run("model", 1, seconds=None, cases=100, kept=tmp_path)

@@ -72,8 +72,8 @@ def test_without_room_for_a_checkpoint_the_session_goes_on_and_prunes_later(
         tries = [call for call in storage.calls if call.effect == "create_random" and "redo" in call.path]
         assert len(tries) == 1, "after a failed one there is a pause"
         assert journal_bytes(target) > LIMIT
-        monkeypatch.setattr(session_module, "_PRUNING_PAUSE", 0.0)
-        session._no_pruning_before = 0.0
+        monkeypatch.setattr(session_module, "_CHECKPOINT_PAUSE", 0.0)
+        session._no_checkpoint_before = 0.0
         write_batch(session, 20)
         assert journal_bytes(target) < LIMIT
     assert held(target) == batches(*range(21))
