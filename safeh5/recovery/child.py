@@ -84,7 +84,7 @@ class Child:
             upto = self._durable
             self._apply()
             self._looked_at = upto
-            self._tell_applied(always=True)
+            self.report()
         if self._checkpoint is not None and self._looked_at >= self._checkpoint:
             self._checkpoint_now()
             self._checkpoint, self._hold = None, True
@@ -122,7 +122,7 @@ class Child:
             self.applied = before
         if not self._hold and self._is_due():
             self._checkpoint_now()
-        self._tell_applied()
+        self._report_sometimes()
 
     def _note(self, size: int) -> None:
         if not self._fresh_bytes:
@@ -144,11 +144,14 @@ class Child:
         self._fresh_bytes = 0
         tell(orders.Checkpointed(self.applied))
 
-    def _tell_applied(self, always: bool = False) -> None:
-        now = time.monotonic()
-        if always or now - self._told >= _TELL_SECONDS:
-            self._told = now
-            tell(orders.Applied(self.applied, self._looked_at))
+    def report(self) -> None:
+        """Tell the session how far it is."""
+        self._told = time.monotonic()
+        tell(orders.Applied(self.applied, self._looked_at))
+
+    def _report_sometimes(self) -> None:
+        if time.monotonic() - self._told >= _TELL_SECONDS:
+            self.report()
 
 
 def tell(news: orders.News) -> None:
@@ -202,6 +205,9 @@ def main() -> int:
 
 
 def _serve(child: Child, incoming: Orders, news: list[orders.Order]) -> None:
+    # The session tells more only when it has heard that what it told last was
+    # looked at, and a checkpoint may hold all of that already.
+    child.report()
     while True:
         for order in news:
             child.take(order)

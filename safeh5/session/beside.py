@@ -18,16 +18,22 @@ Invariants
 1. The child is told only of LSNs that are durable, so the staging file is
    never ahead of the journal.
 2. Whatever happens to the child costs time and nothing else.
+3. There is a child only while it is wanted: from the first batch or order on,
+   and again after `drop` and `finish`, which leave the staging file to others.
+4. Nobody but this process holds the way to the child's orders open, so the
+   child ends when this process does; forks of it let go of it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shlex
 import subprocess
 import threading
 import time
+import weakref
 from collections import deque
 from typing import IO, Final
 
@@ -74,22 +80,26 @@ class Beside:
         self._refused: orders.Refused | None = None
         self._deaths = 0
         self._died_at = -1
-        self._ending = False
+        self._wanted = False
+        self._timer: threading.Timer | None = None
         self._lag = _Lag()
         self.applied = 0
         self.checkpointed = 0
         self.finished = False
+        _all.add(self)
 
     # --- what the session says ------------------------------------------------------
 
     def wrote(self, lsn: int, size: int) -> None:
         """The journal has grown to `lsn`, by `size` payload bytes."""
-        self._lag.wrote(lsn, size)
+        with self._news:
+            self._wanted = True
+            self._lag.wrote(lsn, size)
 
     def durable(self, lsn: int) -> None:
         """Everything up to `lsn` is on disk: apply it."""
         with self._news:
-            if lsn > self._durable and not self._ending:
+            if lsn > self._durable:
                 self._durable = lsn
                 if not self._deaths:
                     self._ensure_running()
@@ -130,20 +140,17 @@ class Beside:
     def finish(self, lsn: int) -> None:
         """Have everything up to `lsn` in the staging file, which is then whole and closed."""
         self._do(orders.Finish(lsn), lambda: self.finished and self._process is None)
+        with self._news:
+            self._wanted = False
 
     def drop(self) -> None:
         """End the child now; the staging file is then its last checkpoint."""
         with self._news:
-            self._ending = True
+            self._wanted, self._timer = False, None
             process, self._process = self._process, None
         if process is not None:
             process.kill()
             process.wait()
-
-    def resume(self) -> None:
-        """Take orders again after `drop` or `finish`."""
-        with self._news:
-            self._ending, self.finished = False, False
 
     # --- how it is done ---------------------------------------------------------------
 
@@ -152,6 +159,7 @@ class Beside:
         with self._news:
             self._durable = max(self._durable, order.lsn)
             self._order, self._refused, self._deaths = order, None, 0
+            self._wanted, self.finished = True, False
             self._ensure_running()
             self._send(order)
             try:
@@ -196,14 +204,20 @@ class Beside:
 
     def _ensure_running(self) -> None:
         """Start the child unless it runs; the caller holds `_news`."""
-        if self._process is not None or self._ending:
+        if self._process is not None or not self._wanted:
             return
+        self._timer = None
         command = python_module("safeh5.recovery.child")
         # A process group of its own: Ctrl-C is for the acquisition, which then
         # decides what becomes of the child.
         try:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), process_group=0
+                command,
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=environment(),
+                process_group=0,
             )
         except OSError as error:
             # No memory or no process to be had: that is a death like any other.
@@ -221,20 +235,23 @@ class Beside:
             return
         pipe: IO[bytes] | None = self._process.stdin
         assert pipe is not None
+        line = orders.encode(order)
         try:
-            pipe.write(orders.encode(order))
-            pipe.flush()
+            while line:
+                line = line[pipe.write(line) :]
         except (BrokenPipeError, ValueError):
             # It has died; `_listen` sees that too and starts another, which is told anew.
             return
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
         """Take the child's news until it is gone, then see to it that there is another."""
-        assert process.stdout is not None
-        for line in process.stdout:
+        assert isinstance(process.stdout, io.RawIOBase)
+        for line in io.BufferedReader(process.stdout):
             with self._news, contextlib.suppress(msgspec.DecodeError):
                 # Half a line is what a child leaves that was killed while it wrote one.
-                self._take(orders.decode_news(line))
+                news = orders.decode_news(line)
+                if self._process is process:  # else it was dropped meanwhile
+                    self._take(news)
                 self._news.notify_all()
         code = process.wait()
         with self._news:
@@ -247,7 +264,7 @@ class Beside:
     def _take(self, news: orders.News) -> None:
         if isinstance(news, orders.Applied):
             if news.lsn > self._died_at:
-                self._deaths = 0
+                self._deaths, self._refused = 0, None
             self.applied = max(self.applied, news.lsn)
             self._looked_at = news.upto
             self._lag.applied(news.lsn)
@@ -261,7 +278,7 @@ class Beside:
 
     def _bury(self, how: str) -> None:
         """A child is gone: start another, unless that has no sense; the caller holds `_news`."""
-        if self.finished or self._ending:
+        if self.finished or not self._wanted:
             return
         full = self._refused is not None and self._refused.full
         if not full:
@@ -271,7 +288,8 @@ class Beside:
         if self._deaths == _TRIES:
             logger.error("%s It is tried again now and then.", self._why_stuck())
         wait = _ROOM_SECONDS if full else min(_LONGEST_WAIT, 0.05 * 2**self._deaths)
-        timer = threading.Timer(wait, self._start_again)
+        self._timer = threading.Timer(wait, lambda: self._start_again(timer))
+        timer = self._timer
         timer.daemon = True
         timer.start()
 
@@ -282,10 +300,28 @@ class Beside:
                 with contextlib.suppress(OSError):
                     pipe.close()
 
-    def _start_again(self) -> None:
+    def _start_again(self, timer: threading.Timer) -> None:
         with self._news:
-            if not self._ending and not self.finished:
+            if self._timer is timer:  # else another child was started meanwhile, or none is wanted
                 self._ensure_running()
+
+    def _forget_child(self) -> None:
+        """In a fork of this process: let go of the child's orders (invariant 4)."""
+        # No lock: the thread that holds it, if any, is not here.
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+
+
+_all: weakref.WeakSet[Beside] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for beside in list(_all):
+        beside._forget_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class _Lag:

@@ -125,11 +125,9 @@ class BesideWorkspace:
         """Have the child close the file with everything in it, and wait for it."""
         self._close()
         self.beside.finish(lsn)
-        self.beside.resume()
 
     def drop(self) -> None:
         """End the child; it may be started again."""
         self._close()
         self._shown_lsn = -1
         self.beside.drop()
-        self.beside.resume()
