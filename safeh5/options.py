@@ -47,6 +47,7 @@ class VerifyLevel(StrEnum):
 
 E = TypeVar("E", bound=StrEnum)
 
+
 class ApplierKind(StrEnum):
     """Where operations are applied to the staging file."""
 

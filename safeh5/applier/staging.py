@@ -132,6 +132,7 @@ class Staging:
         creation: FileCreation,
         applied: int = 0,
     ) -> Staging:
+        file = None
         try:
             file = h5py.File(
                 place.shown,
@@ -143,13 +144,18 @@ class Staging:
                 track_order=creation.track_order,
             )
             _forbid_evictions(file.id)
-        except (OSError, RuntimeError, ValueError) as error:
+            return cls(place, fence, below, file, applied)
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
             latched = below.error
+            # A damaged file may open, and not its root group; libhdf5 is to write nothing of it.
+            below.error = latched or OSError("the staging file is being dropped")
+            with contextlib.suppress(Exception):
+                if file is not None:
+                    file.close()
             below.close()
             if latched is not None:
                 raise _latched(latched, below.path) from latched
             raise NotHDF5Error(f"HDF5 does not open the file: {error}", path=below.path) from error
-        return cls(place, fence, below, file, applied)
 
     @property
     def file_id(self) -> h5f.FileID:
@@ -174,7 +180,7 @@ class Staging:
         up to LSN `applied`, which must be durable there. How a crash in the
         middle is survived stands in `safeh5.storage.pager`.
         """
-        with Uninterrupted():
+        with self._asking_hdf5(), Uninterrupted():
             h5f.flush(self.file_id)
         self.check()
         self._checkpoint_below(applied)
@@ -183,11 +189,25 @@ class Staging:
     def finish(self, applied: int) -> None:
         """Close the file with a last checkpoint; `path` is then whole and durable."""
         try:
-            self._close_hdf5()
+            with self._asking_hdf5():
+                self._close_hdf5()
             self.check()
             self._checkpoint_below(applied)
         finally:
             self._let_go()
+
+    @contextlib.contextmanager
+    def _asking_hdf5(self) -> Iterator[None]:
+        """What HDF5 says when it cannot write its own metadata, as one of our errors."""
+        try:
+            yield
+        except (RuntimeError, OSError, ValueError, KeyError) as error:
+            self.check()
+            raise ApplyError(
+                f"HDF5 cannot write the staging file: {error}",
+                path=self.path,
+                safe="The target is untouched, and what was acknowledged is in the journal",
+            ) from error
 
     def _checkpoint_below(self, applied: int) -> None:
         with _telling(self.path):

@@ -71,6 +71,8 @@ class JournalTail:
         # Lock order: _syncing before _lock. _syncing is held while the disk works, _lock never for long.
         self._syncing = threading.RLock()
         self._lock = threading.RLock()
+        # Told after a sync that others wait for; never waited for with a lock held.
+        self._synced = threading.Condition()
         self._failure: str | None = None
         self._unsettled = False
         self._earlier_bytes = earlier_bytes

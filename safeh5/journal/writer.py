@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from safeh5._typing import Buffer
 from safeh5.errors import (
@@ -38,6 +38,8 @@ from safeh5.journal.tail import DURABILITY, JournalTail
 from safeh5.options import JournalOptions
 from safeh5.storage.files import Storage
 from safeh5.storage.platform import byte_view
+
+_TURN_SECONDS: Final = 0.01
 
 
 class JournalWriter(JournalTail):
@@ -256,10 +258,27 @@ class JournalWriter(JournalTail):
         JournalWriteError, SessionFailedError
             As `sync`.
         """
-        with self._syncing:
-            # Whoever held `_syncing` while this thread waited may have synced our frame too.
-            if self._durable < lsn or self._failure is not None:
+        while not self._wait_for_turn(lsn):
+            try:
                 self.sync()
+            finally:
+                self._syncing.release()
+                with self._synced:
+                    self._synced.notify_all()
+
+    def _wait_for_turn(self, lsn: int) -> bool:
+        """Wait until `lsn` is durable (True), or it is our turn to sync (False, and `_syncing` is held).
+
+        Simply to wait for `_syncing` would be to wait for the next sync too,
+        when another thread gets it first.
+        """
+        with self._synced:
+            while self._durable < lsn or self._failure is not None:
+                if self._syncing.acquire(blocking=False):
+                    return False
+                # Bounded: not everybody who holds `_syncing` tells when he lets go of it.
+                self._synced.wait(_TURN_SECONDS)
+            return True
 
     def _roll(self) -> None:
         """Go on in a new segment, if another thread has not done so already."""

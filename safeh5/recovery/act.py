@@ -158,6 +158,10 @@ class _Recovery:
         """Build the file from the journal; with an output, in a workshop of its own."""
         scan, session = self.evidence.scan, self.evidence.session
         assert session is not None and scan is not None
+        # The new file's checkpoint says how far the journal was applied. Whoever died
+        # may not have synced that far: a power cut now must not leave a checkpoint
+        # that reaches farther than its journal.
+        self.storage.sync_path(scan.segments[-1].path)
         names = self.names if self.output is None else self._workshop()
         try:
             built = replay(

@@ -20,7 +20,7 @@ from typing import Final
 
 from safeh5.applier import Staging
 from safeh5.applier.coalesce import Coalescer
-from safeh5.errors import FreeSpaceError, SafeH5Error
+from safeh5.errors import SafeH5Error
 from safeh5.journal.follow import Follower
 from safeh5.operations import codec
 from safeh5.recovery import orders
@@ -195,11 +195,8 @@ def main() -> int:
     assert isinstance(begin, orders.Begin)
     try:
         _serve(Child(begin, Storage()), incoming, rest)
-    except FreeSpaceError as error:
-        tell(orders.Refused(error.message, full=True))
-        return REFUSED
     except SafeH5Error as error:
-        tell(orders.Refused(str(error), error.lsn, error.dataset))
+        tell(orders.Refused.of(error))
         return REFUSED
     return GONE
 

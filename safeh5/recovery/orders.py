@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+import safeh5.errors as errors
+from safeh5.errors import FreeSpaceError, SafeH5Error
 from safeh5.operations.control import SessionRecord
 from safeh5.options import CheckpointOptions
 
@@ -75,12 +77,48 @@ class Finished(msgspec.Struct, frozen=True, tag="finished"):
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
-    """HDF5 does not take the record at `lsn`, or the disk none at all (`full`)."""
+    """HDF5 does not take the record at `lsn`, the disk none at all (`full`), or it is something else.
+
+    Attributes
+    ----------
+    kind : str
+        The class of the error, by its name in `safeh5.errors`.
+    """
 
     message: str
     lsn: int | None = None
     dataset: str | None = None
     full: bool = False
+    kind: str = "ApplyError"
+    path: str | None = None
+    safe: str | None = None
+    hint: str | None = None
+
+    @classmethod
+    def of(cls, error: SafeH5Error) -> Refused:
+        """What `error` says."""
+        return cls(
+            error.message,
+            error.lsn,
+            error.dataset,
+            isinstance(error, FreeSpaceError),
+            type(error).__name__,
+            error.path,
+            error.safe,
+            error.hint,
+        )
+
+    def error(self, safe: str, hint: str | None) -> SafeH5Error:
+        """The error again, with `safe` and `hint` where it said nothing."""
+        kind: type[SafeH5Error] = getattr(errors, self.kind, errors.ApplyError)
+        return kind(
+            self.message,
+            path=self.path,
+            lsn=self.lsn,
+            dataset=self.dataset,
+            safe=self.safe or safe,
+            hint=self.hint or hint,
+        )
 
 
 News = Applied | Checkpointed | Finished | Refused

@@ -39,7 +39,7 @@ from typing import IO, Final
 
 import msgspec
 
-from safeh5.errors import ApplyError, BacklogFull, DiskFullError, recover_command
+from safeh5.errors import ApplyError, BacklogFull, recover_command
 from safeh5.events import logger
 from safeh5.operations.control import SessionRecord
 from safeh5.options import CheckpointOptions
@@ -108,12 +108,14 @@ class Beside:
     @property
     def lag_bytes(self) -> int:
         """Payload bytes that are in the journal and not yet in the staging file."""
-        return self._lag.bytes
+        with self._news:
+            return self._lag.bytes
 
     @property
     def lag_seconds(self) -> float:
         """How long the oldest of them has been waiting."""
-        return self._lag.seconds
+        with self._news:
+            return self._lag.seconds
 
     def wait_for_room(self, limit: int, *, block: bool) -> None:
         """Return when no more than `limit` payload bytes wait to be applied.
@@ -186,13 +188,10 @@ class Beside:
     def _why_stuck(self) -> Exception:
         safe = "The target is untouched and everything acknowledged is in the journal"
         refused = self._refused
-        if refused is not None and refused.full:
-            return DiskFullError(refused.message, path=self._names.target, safe=safe)
         if refused is not None:
-            hint = "To commit everything else, end this session and run: " + recover_command(
-                self._names.target, "--salvage"
-            )
-            return ApplyError(refused.message, lsn=refused.lsn, dataset=refused.dataset, safe=safe, hint=hint)
+            salvage = recover_command(self._names.target, "--salvage")
+            hint = f"To commit everything else, end this session and run: {salvage}"
+            return refused.error(safe, hint if refused.lsn is not None else None)
         return ApplyError(
             f"the applier died {self._deaths} times in a row after LSN {self.applied}",
             path=self._names.target,
@@ -325,7 +324,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Lag:
-    """How much of the journal is not applied yet, sampled every MiB."""
+    """How much of the journal is not applied yet, sampled every MiB; used under a lock."""
 
     def __init__(self) -> None:
         self._written = 0

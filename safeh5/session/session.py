@@ -88,7 +88,8 @@ class Session(SessionCore):
 
         It holds everything written so far. Do not change it: what is written
         past the session is not journaled and will be gone after a crash. It
-        closes when the session ends.
+        closes when the session ends; with ``applier="process"`` it is a
+        snapshot, and closes when something is written.
         """
         with self._working():
             return self._workspace.file(self._all_durable)

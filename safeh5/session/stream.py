@@ -142,7 +142,13 @@ class Stream:
         """
         box = _box(selection, (self._length, *self.shape), self.path)
         kept = tuple(n for n, keep in zip(box.count, _kept(selection, len(box.count)), strict=True) if keep)
-        array = np.ascontiguousarray(np.broadcast_to(self._array(values), kept))
+        array = self._array(values)
+        try:
+            array = np.ascontiguousarray(np.broadcast_to(array, kept))
+        except ValueError:
+            raise InvalidTreeError(
+                f"values of shape {array.shape} do not fit a selection of shape {kept}", dataset=self.path
+            ) from None
         operation = WriteData(path=self.path, type=self._type, selection=box, packed=not self._plain)
         return self._session.record(operation, self._payload(array))
 
@@ -222,10 +228,10 @@ async def _in_thread(function: Callable[..., _Result], *args: Any) -> _Result:
 
 def _fits(array: npt.NDArray[Any], dtype: np.dtype[Any]) -> bool:
     """Whether `array` becomes `dtype` without silent loss: in kind, or in range for integers."""
-    if np.can_cast(array.dtype, dtype, "same_kind"):
-        return True
     if array.dtype.kind not in "iu" or dtype.kind not in "iu":
-        return False
+        return np.can_cast(array.dtype, dtype, "same_kind")
+    if np.can_cast(array.dtype, dtype, "safe"):
+        return True
     limits = np.iinfo(dtype)
     return array.size == 0 or (int(array.min()) >= limits.min and int(array.max()) <= limits.max)
 

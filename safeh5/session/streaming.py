@@ -63,7 +63,7 @@ def new_dataset(
         chunks if chunks not in (None, True) else default_chunks(shape, np.dtype(dtype)),
         parent or "/",
         True,
-        (None, *shape),
+        (None, *(n or None for n in shape)),  # HDF5 has no chunks for an axis that is 0 for ever
         attrs,
         shape=(0, *shape),
         **options,

@@ -101,7 +101,12 @@ class BesideWorkspace:
         self._batch_records += 1
 
     def ended(self, lsn: int) -> None:
-        """The batch is the applier's from now on."""
+        """The batch is the applier's from now on; what was opened for reading is closed.
+
+        The child may checkpoint again, and a file that is read meanwhile would
+        be torn: better closed than wrong.
+        """
+        self._close()
         self.beside.wrote(lsn, self._batch_bytes)
         self._batch_bytes = self._batch_records = 0
 

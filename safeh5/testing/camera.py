@@ -90,6 +90,7 @@ class Camera(FaultyStorage):
         picture = self._album / f"picture-{self._pictures}"
         shutil.copytree(self.directory, picture, symlinks=True)
         self._lose(picture, shot.lost)
+        self._inherit(picture)
         self.picture = picture
         return picture
 
@@ -108,7 +109,7 @@ class Camera(FaultyStorage):
     def attempt(self, effect: str, path: StrPath, action: Callable[[], T]) -> T:
         """Do it, and remember what is synced."""
         result = super().attempt(effect, path, action)
-        if effect == "sync":
+        if effect in ("sync", "sync_path"):
             found = self._where(path).stat()
             self._synced[found.st_ino] = found.st_size
         return result
@@ -137,6 +138,13 @@ class Camera(FaultyStorage):
             return path
         inside = self.directory / _MADE.sub(r"\g<target>.safeh5", str(path.relative_to(self.directory)))
         return inside if inside.exists() else inside.with_suffix("")
+
+    def _inherit(self, picture: Path) -> None:
+        """What was not synced still is not, in a picture that others go on from."""
+        for file in self.directory.rglob("*"):
+            synced = self._synced.get(file.stat().st_ino) if file.is_file() else None
+            if synced is not None:
+                self._synced[(picture / file.relative_to(self.directory)).stat().st_ino] = synced
 
     def _lose(self, picture: Path, share: float) -> None:
         """Cut the last segment of the journal somewhere behind its last sync."""

@@ -111,8 +111,12 @@ def _recover(target: Path, action: str, damage: Damage, before: dict[str, bytes]
 
 
 def _inputs(files: dict[str, bytes]) -> dict[str, bytes]:
-    """The files that are nobody's to change; a checkpoint is redone in the staging file in place."""
-    return {name: data for name, data in files.items() if not name.endswith((".lock", "/staging.h5"))}
+    """The files that are nobody's to change.
+
+    A checkpoint is redone in the staging file in place, and a torn end is copied aside.
+    """
+    made = (".lock", "/staging.h5")
+    return {name: data for name, data in files.items() if not name.endswith(made) and "-torn-" not in name}
 
 
 def _check_blame(error: SafeH5Error, damage: Damage) -> None:

@@ -58,7 +58,7 @@ from safeh5.storage import Storage
 from safeh5.storage.names import segment_number
 from safeh5.testing import plain
 from safeh5.testing.camera import Camera, Shot
-from safeh5.testing.damage import NoEffectError, copy_of
+from safeh5.testing.damage import Kind, NoEffectError, copy_of
 from safeh5.testing.damaged import check_damaged, may_be_lost_in_silence
 from safeh5.testing.oracle import History, Oracle, content
 
@@ -579,14 +579,16 @@ class SessionMachine(RuleBasedStateMachine):
             return
         self._keep_for_later(sidecar)
 
-        numbers = (segment_number(path) for path in sidecar.glob("journal-*.log"))
-        silent = may_be_lost_in_silence(damage, max((n for n in numbers if n), default=0))
+        numbers = [n for path in sidecar.glob("journal-*.log") if (n := segment_number(path))]
+        silent = may_be_lost_in_silence(damage, max(numbers, default=0))
+        # A whole journal in the place of another is a session, though not this one.
+        exchanged = damage.kind is Kind.STALE and len(numbers) == 1
 
         complete = scan(Storage(), sidecar).is_complete
 
         def replayed(target: Path, report: RecoveryReport) -> None:
             said = report.torn or report.losses or report.damage or report.unfinished or silent
-            if damage.file == "staging.h5" and not complete:
+            if exchanged or (damage.file == "staging.h5" and not complete):
                 # A journal that was pruned builds on it, and it has no checksums: decision 0012.
                 return
             weaker = replace(history, durable=0 if said else history.durable)

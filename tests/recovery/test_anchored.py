@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import safeh5
-from safeh5.errors import CheckpointLostError, CorruptJournalError, RecoverError
+from safeh5.errors import ApplyError, CheckpointLostError, CorruptJournalError, RecoverError
 from safeh5.journal import scan
 from safeh5.recovery import Condition
 from safeh5.storage import Storage
@@ -243,3 +243,35 @@ def test_a_whole_journal_does_without_its_checkpoint(
     lose(sidecar(target))
     safeh5.recover(target)
     assert held(target) == batches(*range(6), old=True)
+
+
+def test_a_staging_file_that_hdf5_cannot_close_is_one_of_our_errors(
+    dead: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Found by the state machine: a damaged checkpoint that opens, and whose free space HDF5 cannot write.
+    def close(self: object) -> None:
+        raise RuntimeError("Can't decrement id ref count (addr overflow)")
+
+    target = copied(dead, tmp_path / "run")
+    with monkeypatch.context() as failing:
+        failing.setattr("safeh5.applier.staging.Staging._close_hdf5", close)
+        with pytest.raises(ApplyError, match="addr overflow") as caught:
+            safeh5.recover(target)
+    assert caught.value.path is not None and held(target) == batches(old=True)
+
+
+def test_a_checkpoint_whose_root_group_does_not_open_is_a_lost_one(
+    dead: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Found by the state machine: HDF5 opens a damaged file, and then cannot read its root group.
+    def applier(*given: object) -> None:
+        raise ValueError("Unable to synchronously open group")
+
+    target = copied(dead, tmp_path / "run")
+    with monkeypatch.context() as failing:
+        failing.setattr("safeh5.applier.staging.Applier", applier)
+        with pytest.raises(CheckpointLostError):
+            safeh5.recover(target)
+    assert held(target) == batches(old=True)
+    safeh5.recover(target)
+    assert held(target) == batches(*NUMBERS, old=True)

@@ -1,4 +1,4 @@
-"""The staging file of a session on disk: always a whole HDF5 file, with everything up to the last checkpoint."""
+"""The staging file on disk: always a whole HDF5 file, with everything up to the last checkpoint."""
 
 from __future__ import annotations
 
