@@ -23,12 +23,15 @@ from safeh5.microdata import MicroDataGroup, MicroDataset
 from safeh5.operations.model import Delete
 from safeh5.session import Session, State
 from safeh5.session.beside import Beside
-from safeh5.storage import TargetLock
 from safeh5.testing.compare import assert_same
 from tests.support import REFUSED, batches, entries, held, held_in, make_old, sidecar, write_batch
 
 NO_STAMPS = {"machine_id": None, "timestamp": None}
 ROOT = Path(__file__).parents[2]
+
+# Processes are stopped and killed here, at moments that a busy machine shifts: the short form for every
+# run is test_beside_short.py.
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -272,10 +275,24 @@ def test_a_refused_record_can_still_be_rolled_back(target: Path) -> None:
 # --- it falls behind ------------------------------------------------------------------------------
 
 
+def stop(pid: int) -> None:
+    """Stop a process; on return it has stopped."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: run_state(pid) == "T", "it does not stop")
+
+
+def run_state(pid: int) -> str:
+    """R, S, T... as in /proc; empty when there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
 def frozen(session: Session) -> int:
     """Stop the applier; returns its process id."""
     pid = child_of(session)
-    os.kill(pid, signal.SIGSTOP)
+    stop(pid)
     return pid
 
 
@@ -446,10 +463,7 @@ def orphaned(target: Path) -> tuple[subprocess.Popen[str], int]:
 
 
 def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    return run_state(pid) not in ("", "Z")
 
 
 def test_an_applier_ends_with_its_session_even_if_a_fork_of_that_lives_on(target: Path) -> None:
@@ -463,24 +477,38 @@ def test_an_applier_ends_with_its_session_even_if_a_fork_of_that_lives_on(target
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_nobody_opens_the_staging_file_before_an_orphaned_applier_is_gone(target: Path) -> None:
-    process, child = orphaned(target)
-    try:
-        os.kill(child, signal.SIGSTOP)
-        process.kill()
-        process.wait()
-        lock = str(sidecar(target) / "staging.h5.lock")
-        assert TargetLock.is_held(lock)
-        before = (sidecar(target) / "staging.h5").read_bytes()
-        waking = subprocess.Popen(["sh", "-c", f"sleep 0.7; kill -CONT {child}"])
-        begun = time.monotonic()
+HOLDER = """
+import sys, time
+from safeh5.storage import TargetLock
+lock = TargetLock(sys.argv[1])
+lock.acquire()
+print("held", flush=True)
+time.sleep(0.7)
+lock.release(remove=True)
+"""
+
+
+@pytest.mark.parametrize("go_on", ["recover", "resume", "resume beside"])
+def test_nobody_opens_the_staging_file_before_an_orphaned_applier_is_gone(target: Path, go_on: str) -> None:
+    """What the orphan has is the lock of the staging file, until its process is gone."""
+    session = opened(target)
+    write_batch(session, 0)
+    session.checkpoint()
+    session._abandon()
+    lock = sidecar(target) / "staging.h5.lock"
+    orphan = subprocess.Popen([sys.executable, "-c", HOLDER, str(lock)], stdout=subprocess.PIPE, cwd=ROOT)
+    assert orphan.stdout is not None and orphan.stdout.readline() == b"held\n"
+    begun = time.monotonic()
+    if go_on == "recover":
         safeh5.recover(target)
-        assert time.monotonic() - begun > 0.4
-        assert waking.wait() == 0
-        wait_until(lambda: not alive(child), "the applier is still there", 5.0)
-        assert before and held(target) == batches(0)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        with safeh5.open(
+            target, resume=True, applier="process" if "beside" in go_on else "inline"
+        ) as session:
+            assert held_in(session.file) == batches(0)
+    assert time.monotonic() - begun > 0.4
+    assert orphan.wait() == 0
+    assert held(target) == batches(0) and entries(target) == []
 
 
 # --- endings --------------------------------------------------------------------------------------
