@@ -218,6 +218,19 @@ def test_the_power_cut_while_hdf5_works_leaves_a_file_that_hdf5_wrote(
         assert run.cut_everywhere(ground) == {"old", "new"}
 
 
+@pytest.mark.parametrize("change", [grow, shrink], ids=lambda function: function.__name__)
+def test_a_checkpoint_that_has_returned_is_in_the_file_without_its_slots(
+    run: Run, change: Callable[[Run], None]
+) -> None:
+    """A commit renames the file and leaves the slots."""
+    put(run.pager, 0, os.urandom(8 * PAGE))
+    run.settle()
+    change(run)
+    run.checkpoint()
+    for which, disk in states(run.base, run.storage.events):
+        assert disk[str(run.path)] == run.new, which
+
+
 def test_a_restored_checkpoint_can_itself_be_cut_anywhere(run: Run, ground: Path) -> None:
     put(run.pager, 0, os.urandom(6 * PAGE))
     run.settle()
