@@ -4,6 +4,7 @@
     python3 dev.py demo         set up, then run the demonstration
     python3 dev.py test         set up, then run the tests (arguments go to pytest)
     python3 dev.py test-slow    set up, then run the slow tests only
+    python3 dev.py fuzz MODE    set up, then run the fuzz harness: model, kill or damage
     python3 dev.py lint         ruff: style, docstrings, order of imports
     python3 dev.py types        mypy, strict
     python3 dev.py contracts    import-linter and the architecture tests
@@ -161,6 +162,11 @@ def test_slow(arguments: Arguments) -> int:
     return pytest(Environment().ensure("test"), "slow", arguments)
 
 
+def fuzz(arguments: Arguments) -> int:
+    """Run the fuzz harness."""
+    return Environment().ensure("test").run("fuzz", *arguments)
+
+
 def lint(arguments: Arguments) -> int:
     """Run ruff."""
     return Environment().ensure("dev").run("ruff", "check", *(arguments or ["."]))
@@ -213,6 +219,7 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "demo": demo,
     "test": test,
     "test-slow": test_slow,
+    "fuzz": fuzz,
     "lint": lint,
     "types": types,
     "contracts": contracts,
