@@ -4,7 +4,7 @@
     python3 dev.py demo         set up, then run the demonstration
     python3 dev.py test         set up, then run the tests (arguments go to pytest)
     python3 dev.py test-slow    set up, then run the slow tests only
-    python3 dev.py fuzz MODE    set up, then run the fuzz harness: model, kill or damage
+    python3 dev.py fuzz MODE    set up, then run the fuzz harness: model, kill, damage ...
     python3 dev.py lint         ruff: style, docstrings, order of imports
     python3 dev.py types        mypy, strict
     python3 dev.py contracts    import-linter and the architecture tests

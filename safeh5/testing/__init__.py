@@ -11,7 +11,10 @@
 `oracle`        the states that a session went through
 `strategies`    Hypothesis strategies for all that
 `machine`       `SessionMachine`: sessions against plain h5py
+`world`         numbered batches whose content can be told from their names
+`harness`       the command ``python -m safeh5.testing MODE``
+`modes`         what it does in each mode
 ==============  ==========================================================
 
-The last two need Hypothesis: ``pip install 'safeh5[testing]'``.
+`strategies` and `machine` need Hypothesis: ``pip install 'safeh5[testing]'``.
 """

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fuzz.kill_cases import Ground
-from fuzz.places import quick_directory
 from safeh5.testing.crash import Place
+from safeh5.testing.harness.places import quick_directory
+from safeh5.testing.modes.kill_cases import Ground
 from safeh5.testing.zygote import Zygote
 
 __all__ = ["MakePlace", "Place"]
@@ -21,7 +21,7 @@ MakePlace = Callable[..., Place]
 
 @pytest.fixture(scope="session")
 def zygote() -> Iterator[Zygote]:
-    with Zygote("fuzz.workloads") as running:
+    with Zygote("safeh5.testing.modes.workloads") as running:
         yield running
 
 

@@ -7,10 +7,10 @@ import random
 import pytest
 
 import safeh5
-from fuzz.workloads import LIMIT, journal_bytes
 from safeh5.errors import NothingToRecoverError
 from safeh5.journal import scan
 from safeh5.storage import Storage
+from safeh5.testing.modes.workloads import LIMIT, journal_bytes
 from tests.crash.conftest import MakePlace, Place
 from tests.support import batches, entries, held
 

@@ -11,7 +11,15 @@ import itertools
 
 import pytest
 
-from fuzz.kill_cases import CASES, Case, Ground, check, check_second, enumerate_deaths, second_kills
+from safeh5.testing.modes.kill_cases import (
+    CASES,
+    Case,
+    Ground,
+    check,
+    check_second,
+    enumerate_deaths,
+    second_kills,
+)
 
 HOW = ("before", "half", pytest.param("after", marks=pytest.mark.slow))
 """After one effect is before the next, as far as the disk is concerned; so that is for the long run."""

@@ -7,8 +7,8 @@ import random
 import pytest
 
 import safeh5
-from fuzz.kill_cases import check_litter
 from safeh5.errors import NothingToRecoverError
+from safeh5.testing.modes.kill_cases import check_litter
 from tests.crash.conftest import MakePlace, Place
 from tests.support import batches, held
 

@@ -7,20 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from fuzz.__main__ import main, replay, run
-from fuzz.corpus import kept
+from fuzz.__main__ import CORPUS, main
+from safeh5.testing.harness.corpus import kept
+from safeh5.testing.harness.registry import replay, run
+from safeh5.testing.harness.settings import Settings
 
 CASES = {"model": 40, "kill": 100, "damage": 250}
 
 
 @pytest.mark.parametrize("mode", CASES)
 def test_a_small_seeded_run_finds_nothing(mode: str, tmp_path: Path) -> None:
-    result = run(mode, 1, seconds=None, cases=CASES[mode], kept=tmp_path)
-    assert not result.failures, result.failures[0].what
-    assert result.cases >= CASES[mode]
+    report = run(mode, Settings(1, cases=CASES[mode], corpus=tmp_path))
+    assert not report.failures, report.failures[0].what
+    assert report.cases >= CASES[mode]
 
 
-@pytest.mark.parametrize("path", kept(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", kept(CORPUS), ids=lambda path: path.name)
 def test_what_was_found_once_stays_mended(path: Path) -> None:
     replay(path)
 

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import Phase
 
-from fuzz import model
-from fuzz.__main__ import replay, run
-from fuzz.damage import _check
-from fuzz.templates import make_templates
 from safeh5.recovery import salvage
 from safeh5.session import Session
 from safeh5.testing.damage import Damage, Kind, NoEffectError, copy_of
+from safeh5.testing.harness.registry import replay, run
+from safeh5.testing.harness.settings import Settings
+from safeh5.testing.modes import model
+from safeh5.testing.modes.damage import _check
+from safeh5.testing.modes.templates import make_templates
 
 
 def test_a_planted_bug_is_found_by_the_model_and_kept_until_it_is_mended(
@@ -23,9 +24,9 @@ def test_a_planted_bug_is_found_by_the_model_and_kept_until_it_is_mended(
     monkeypatch.setattr(model, "PHASES", (Phase.generate,))  # to make it small takes a minute
     with monkeypatch.context() as planted:
         planted.setattr(Session, "rollback", lambda self, keep=False: Session.commit(self))
-        result = run("model", 1, seconds=None, cases=100, kept=tmp_path)
-        [failure] = result.failures
-        assert failure.command.startswith("python -m fuzz replay ")
+        report = run("model", Settings(1, cases=100, corpus=tmp_path))
+        [failure] = report.failures
+        assert failure.command.startswith("python -m safeh5.testing replay ")
         with pytest.raises(AssertionError):
             replay(failure.kept)
     replay(failure.kept)

@@ -16,8 +16,8 @@ import safeh5
 from safeh5.errors import NothingToRecoverError
 from safeh5.recovery import Action, Condition, replay
 from safeh5.testing.crash import Killed, Place, deaths
+from safeh5.testing.world import batches, entries, held, make_old
 from safeh5.testing.zygote import Zygote
-from tests.support import batches, entries, held, make_old
 
 HOW = ("before", "half", "after")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,8 @@ from hypothesis import HealthCheck, Phase, reproduce_failure, seed, settings
 from hypothesis.errors import DidNotReproduce
 from hypothesis.stateful import get_state_machine_test
 
-from fuzz.corpus import Failure, Result, keep
+from safeh5.testing.harness.report import Report
+from safeh5.testing.harness.settings import Settings
 from safeh5.testing.machine import SessionMachine
 
 ROUND = 20
@@ -56,21 +56,20 @@ def _test(machine: Callable[[], Any], examples: int) -> Callable[[], None]:
     return get_state_machine_test(machine, settings=chosen)  # type: ignore[arg-type]
 
 
-def run(result: Result, *, seconds: float | None, cases: int | None, corpus: Path) -> None:
+def run(report: Report, settings: Settings) -> None:
     """Run rounds until the time or the number of cases is over, or something was found."""
-    until = None if seconds is None else time.monotonic() + seconds
     begun, steps, number = _Counted.examples, _Counted.steps, 0
-    while not result.failures and (until is None or time.monotonic() < until):
-        left = ROUND if cases is None else min(ROUND, cases - (_Counted.examples - begun))
-        if left <= 0:
-            break
-        chosen = result.seed * 1_000_003 + number
+    while not report.failures and not report.is_over():
+        left = ROUND if settings.cases is None else min(ROUND, settings.cases - report.cases)
+        chosen = settings.seed * 1_000_003 + number
         number += 1
-        failure = _round(chosen, left)
+        try:
+            failure = _round(chosen, left)
+        finally:
+            report.cases = _Counted.examples - begun
+            report.figures["steps"] = _Counted.steps - steps
         if failure is not None:
-            result.failures.append(Failure(failure["text"], keep(corpus, failure)))
-    result.cases = _Counted.examples - begun
-    result.figures["steps"] = _Counted.steps - steps
+            report.fail(failure.pop("text"), failure)
 
 
 def _round(chosen: int, examples: int) -> dict[str, Any] | None:
@@ -81,7 +80,6 @@ def _round(chosen: int, examples: int) -> dict[str, Any] | None:
         text = "".join(traceback.format_exception(error))
         found = _BLOB.search(text)
         return {
-            "mode": "model",
             "seed": chosen,
             "examples": examples,
             "version": hypothesis.__version__,

@@ -13,7 +13,6 @@ import os
 import random
 import resource
 import shutil
-import tempfile
 import time
 import traceback
 from dataclasses import dataclass
@@ -21,13 +20,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from fuzz.corpus import Failure, Result, keep
-from fuzz.places import quick_directory
-from fuzz.templates import Template, make_templates
 from safeh5.recovery import RecoveryReport
 from safeh5.testing.damage import Damage, NoEffectError, copy_of, random_damage
 from safeh5.testing.damaged import check_damaged, may_be_lost_in_silence
-from tests.support import batches, held
+from safeh5.testing.harness.corpus import keep
+from safeh5.testing.harness.places import working_directory
+from safeh5.testing.harness.report import Report
+from safeh5.testing.harness.settings import Settings
+from safeh5.testing.modes.templates import Template, make_templates
+from safeh5.testing.world import batches, held
 
 MEMORY = 1 << 30
 """Bytes of address space that the process may add to what it has when the cases begin."""
@@ -48,19 +49,17 @@ class _Order:
     corpus: str
 
 
-def run(result: Result, *, seconds: float | None, cases: int | None, corpus: Path) -> None:
+def run(report: Report, settings: Settings) -> None:
     """Damage sessions until the time or the number of cases is over."""
-    until = None if seconds is None else time.monotonic() + seconds
-    while (cases is None or result.cases < cases) and (until is None or time.monotonic() < until):
-        left = None if until is None else until - time.monotonic()
-        more = None if cases is None else cases - result.cases
-        with tempfile.TemporaryDirectory(dir=quick_directory()) as path:
-            order = _Order(result.seed, result.cases, more, left, os.path.realpath(path), str(corpus))
-            if _watch(result, order):
+    while not report.is_over():
+        more = None if settings.cases is None else settings.cases - report.cases
+        with working_directory() as path:
+            order = _Order(settings.seed, report.cases, more, settings.left, str(path), str(settings.corpus))
+            if _watch(report, order):
                 return
 
 
-def _watch(result: Result, order: _Order) -> bool:
+def _watch(report: Report, order: _Order) -> bool:
     """Run a process; returns whether it did all it was told to."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
@@ -73,7 +72,7 @@ def _watch(result: Result, order: _Order) -> bool:
             kind, news = ours.recv()
             if kind == "end":
                 return True
-            _note(result, kind, news)
+            _note(report, kind, news)
             doing = news if kind == "begin" else {}
         problem = f"nothing was heard for {PATIENCE} s"
     except EOFError:
@@ -84,24 +83,23 @@ def _watch(result: Result, order: _Order) -> bool:
         process.join()
     if not doing:
         raise AssertionError(f"before the first case: {problem}")
-    result.cases += 1
-    result.failures.append(_keep(order, {**doing, "text": problem}))
+    report.cases += 1
+    report.failed(problem, _keep(order, {**doing, "text": problem}))
     return False
 
 
-def _note(result: Result, kind: str, news: dict[str, Any]) -> None:
+def _note(report: Report, kind: str, news: dict[str, Any]) -> None:
     if kind == "done":
-        result.cases += 1
-        result.count(news["outcome"])
-        result.figures["slowest ms"] = max(result.figures.get("slowest ms", 0), round(news["seconds"] * 1000))
+        report.cases += 1
+        report.count(news["outcome"])
+        report.at_most("slowest ms", round(news["seconds"] * 1000))
     elif kind == "fail":
-        result.cases += 1
-        result.failures.append(Failure(news["text"], Path(news["kept"])))
+        report.cases += 1
+        report.failed(news["text"], Path(news["kept"]))
 
 
-def _keep(order: _Order, case: dict[str, Any]) -> Failure:
-    kept = keep(Path(order.corpus), {"mode": "damage", **case}, Path(order.root, "damaged"))
-    return Failure(case["text"], kept)
+def _keep(order: _Order, case: dict[str, Any]) -> Path:
+    return keep(Path(order.corpus), {"mode": "damage", **case}, Path(order.root, "damaged"))
 
 
 # --- the process --------------------------------------------------------------------------
@@ -145,8 +143,8 @@ def _case(order: _Order, templates: list[Template], number: int, news: Connectio
     try:
         outcome, seconds = _check(root / "damaged", root / "work", template, damage)
     except Exception as error:
-        failure = _keep(order, {**facts, "text": "".join(traceback.format_exception(error))})
-        news.send(("fail", {"text": failure.what, "kept": str(failure.kept)}))
+        text = "".join(traceback.format_exception(error))
+        news.send(("fail", {"text": text, "kept": str(_keep(order, {**facts, "text": text}))}))
     else:
         news.send(("done", {"outcome": outcome, "seconds": seconds}))
 

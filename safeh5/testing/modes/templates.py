@@ -1,4 +1,4 @@
-"""Small interrupted sessions to be damaged; all are of the small world of `tests.support`."""
+"""Small interrupted sessions to be damaged; all are of the small world of `safeh5.testing.world`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from safeh5.journal import scan
 from safeh5.storage import Storage
 from safeh5.storage.names import segment_number
 from safeh5.testing.camera import Camera, Shot
-from tests.support import batches, dead_session, make_old, write_batch
+from safeh5.testing.world import batches, dead_session, make_old, write_batch
 
 
 @dataclass(frozen=True, slots=True)

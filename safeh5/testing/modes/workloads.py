@@ -1,7 +1,7 @@
 """What child processes do until they are killed: the workloads of the kill mode and of the crash tests.
 
 See `safeh5.testing.crash` for what a workload is. All but a few write the
-small world of `tests.support`, whose content can be told from its names.
+small world of `safeh5.testing.world`, whose content can be told from its names.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import safeh5
 from safeh5.storage import Storage
 from safeh5.testing.crash import Ack, Workload, die
-from tests.support import operations, write_batch
+from safeh5.testing.world import operations, write_batch
 
 
 def commit(target: str, storage: Storage, ack: Ack, **options: Any) -> None:

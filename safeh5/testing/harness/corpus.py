@@ -10,76 +10,10 @@ import hashlib
 import json
 import os
 import zipfile
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-CORPUS = Path(__file__).parent / "corpus"
 _CASE = "case.json"
-
-
-@dataclass
-class Failure:
-    """Something that must not be.
-
-    Attributes
-    ----------
-    what : str
-        What happened, with the traceback.
-    kept : Path
-        The file that reproduces it.
-    """
-
-    what: str
-    kept: Path
-
-    @property
-    def command(self) -> str:
-        """What to type to see it again."""
-        return f"python -m fuzz replay {os.path.relpath(self.kept)}"
-
-
-@dataclass
-class Result:
-    """What a run has found.
-
-    Attributes
-    ----------
-    mode : str
-        Which mode.
-    seed : int
-        What it was begun with.
-    cases : int
-        How many cases were tried.
-    seconds : float
-        How long that took.
-    failures : list of Failure
-        What went wrong.
-    figures : dict
-        Counts by kind of case and outcome.
-    """
-
-    mode: str
-    seed: int
-    cases: int = 0
-    seconds: float = 0.0
-    failures: list[Failure] = field(default_factory=list)
-    figures: dict[str, int] = field(default_factory=dict)
-
-    def count(self, what: str) -> None:
-        """One more of these."""
-        self.figures[what] = self.figures.get(what, 0) + 1
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "mode": self.mode,
-            "seed": self.seed,
-            "cases": self.cases,
-            "seconds": round(self.seconds, 1),
-            "figures": dict(sorted(self.figures.items())),
-            "failures": [{"what": f.what, "command": f.command} for f in self.failures],
-        }
 
 
 def keep(corpus: Path, case: dict[str, Any], directory: Path | None = None) -> Path:
@@ -118,6 +52,6 @@ def load(path: Path, directory: Path) -> dict[str, Any]:
     return case
 
 
-def kept(corpus: Path = CORPUS) -> list[Path]:
+def kept(corpus: Path) -> list[Path]:
     """Every case of the corpus."""
     return sorted([*corpus.glob("*.json"), *corpus.glob("*.zip")])

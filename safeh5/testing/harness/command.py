@@ -1,0 +1,137 @@
+"""The command line: ``python -m safeh5.testing MODE``.
+
+Exit codes: 0, nothing was found; 1, something was; 2, the command was not
+understood; 3, this machine lacks what the mode needs; 130, stopped by Ctrl-C
+(what was done until then is printed).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+import sys
+import traceback
+from enum import IntEnum
+from pathlib import Path
+
+from safeh5.testing.harness import registry
+from safeh5.testing.harness.corpus import kept
+from safeh5.testing.harness.report import Report
+from safeh5.testing.harness.settings import USUAL_SECONDS, Settings, UnavailableError, UsageError
+
+
+class Exit(IntEnum):
+    """What a shell script learns."""
+
+    CLEAN = 0
+    FOUND = 1
+    USAGE = 2
+    UNAVAILABLE = 3
+    STOPPED = 130
+
+
+def main(
+    arguments: list[str] | None = None,
+    program: str = "python -m safeh5.testing",
+    corpus: Path = Path("safeh5-corpus"),
+) -> int:
+    """Run one mode, or replay what was kept; returns the exit code.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        The command line, else that of the process.
+    program : str
+        How the command is called.
+    corpus : Path
+        Where failures are kept if nothing else is said.
+    """
+    given = _parser(program, corpus).parse_args(arguments)
+    try:
+        if given.mode == "replay":
+            return _replay(given.files or kept(given.corpus))
+        return _run(given, program)
+    except UsageError as error:
+        return _say(error, program, Exit.USAGE)
+    except UnavailableError as error:
+        return _say(error, program, Exit.UNAVAILABLE)
+
+
+def _say(error: Exception, program: str, code: Exit) -> int:
+    sys.stderr.write(f"{program}: {error}\n")
+    return code
+
+
+def _run(given: argparse.Namespace, program: str) -> int:
+    seed = random.SystemRandom().randrange(1 << 31) if given.seed is None else given.seed
+    seconds = USUAL_SECONDS if given.seconds is None and given.cases is None else given.seconds
+    if given.workload is not None and not given.workload.is_file():
+        raise UsageError(f"--workload: there is no file {given.workload}")
+    logging.getLogger("safeh5").setLevel(logging.CRITICAL + 1)
+    settings = Settings(seed, seconds, given.cases, given.workload, given.corpus, program)
+    report = registry.run(given.mode, settings)
+    sys.stdout.write((report.to_json() if given.json else report.to_text()) + "\n")
+    return _code(report)
+
+
+def _code(report: Report) -> int:
+    if report.failures:
+        return Exit.FOUND
+    return Exit.STOPPED if report.interrupted else Exit.CLEAN
+
+
+def _replay(files: list[Path]) -> int:
+    failed = 0
+    for path in files:
+        try:
+            registry.replay(path)
+        except (UsageError, UnavailableError, KeyboardInterrupt):
+            raise
+        except BaseException:
+            traceback.print_exc()
+            failed += 1
+            sys.stdout.write(f"{path}: FAILED\n")
+        else:
+            sys.stdout.write(f"{path}: ok\n")
+    return Exit.FOUND if failed else Exit.CLEAN
+
+
+def _parser(program: str, corpus: Path) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Try to break safeh5, or a program that writes with it.",
+        epilog="Exit codes: 0 nothing found, 1 failures, 2 not understood, 3 not possible here, 130 Ctrl-C.",
+    )
+    modes = parser.add_subparsers(dest="mode", required=True, metavar="MODE")
+    for name, summary in registry.MODES.items():
+        mode = modes.add_parser(name, help=summary, description=summary + ".")
+        mode.add_argument("--seconds", type=_positive, metavar="S", help="stop after so long (default: 60)")
+        mode.add_argument("--cases", type=_count, metavar="N", help="stop after so many cases")
+        mode.add_argument("--seed", type=int, metavar="X", help="what is tried depends on it alone")
+        mode.add_argument("--json", action="store_true", help="the result as one JSON object")
+        mode.add_argument("--workload", type=Path, metavar="FILE.py", help="a script of yours")
+        _add_corpus(mode, corpus)
+    again = modes.add_parser("replay", help="Do kept failures again: the given ones, or all")
+    again.add_argument("files", type=Path, nargs="*")
+    _add_corpus(again, corpus)
+    return parser
+
+
+def _add_corpus(parser: argparse.ArgumentParser, corpus: Path) -> None:
+    words = f"where failures are kept (default: {corpus.name})"
+    parser.add_argument("--corpus", type=Path, default=corpus, metavar="DIR", help=words)
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a length of time in seconds")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of cases: at least 1")
+    return value

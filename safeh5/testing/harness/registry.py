@@ -1,0 +1,84 @@
+"""Which modes there are.
+
+Each is a module of `safeh5.testing.modes` with
+
+``run(report, settings)``
+    Try cases until ``report.is_over()``; count them in the report, and give it
+    each failure (`Report.fail`). `UnavailableError` if the machine lacks
+    something, `UsageError` for settings that make no sense.
+
+``replay(case, directory)``
+    Do one kept case again, in an empty directory but for the files that were
+    kept with it; raises what it raised, if it still does.
+
+and, where a user's file may take the place of the built-in workloads,
+``TAKES_WORKLOAD = True``. A mode is imported when it is asked for: some need
+extras that others do without.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from pathlib import Path
+from types import ModuleType
+
+from safeh5.testing.harness import corpus
+from safeh5.testing.harness.places import working_directory
+from safeh5.testing.harness.report import Report
+from safeh5.testing.harness.settings import Settings, UnavailableError, UsageError
+
+MODES: dict[str, str] = {
+    "model": "Random programs against plain h5py: a Hypothesis state machine",
+    "kill": "SIGKILL before and after everything that touches the disk, recoveries included",
+    "damage": "Bits flip, blocks are lost, files are gone: the truth, or an error that names the place",
+}
+"""Name and summary of each mode, in the order of the help."""
+
+
+def load(name: str) -> ModuleType:
+    """The module of a mode.
+
+    Raises
+    ------
+    UnavailableError
+        Something that it needs is not installed.
+    """
+    try:
+        return importlib.import_module(f"safeh5.testing.modes.{name}")
+    except ImportError as missing:
+        if missing.name and missing.name.startswith("safeh5."):
+            raise
+        raise UnavailableError(
+            f"the mode {name} needs {missing.name or missing}, which is not installed;"
+            " run: pip install 'safeh5[testing]'"
+        ) from missing
+
+
+def run(name: str, settings: Settings) -> Report:
+    """Run one mode to its end; Ctrl-C ends it early, with what was done so far."""
+    mode = load(name)
+    if settings.workload is not None and not getattr(mode, "TAKES_WORKLOAD", False):
+        raise UsageError(f"the mode {name} has its own workloads; --workload is not for it")
+    report, started = Report(name, settings), time.monotonic()
+    settings.start()
+    try:
+        mode.run(report, settings)
+    except KeyboardInterrupt:
+        report.interrupted = True
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def replay(path: Path) -> str:
+    """Do a kept case again; returns its mode. Raises what it raised, if it still does."""
+    with working_directory() as place:
+        try:
+            case = corpus.load(path, place)
+            name = case["mode"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{path} is not a kept case: {error}") from error
+        if name not in MODES:
+            raise UsageError(f"{path} is of a mode {name!r} that there is not")
+        load(name).replay(case, place)
+    return str(name)

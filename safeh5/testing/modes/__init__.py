@@ -1,0 +1,1 @@
+"""The modes of the harness, each a module with ``run`` and ``replay``; see `harness.registry`."""
