@@ -41,6 +41,8 @@ class Anchor(NamedTuple):
         Number of the latest batch, 0 when there was none.
     session : bytes
         The meta of the SESSION record.
+    meta : bytes
+        Its own.
     """
 
     segment: int
@@ -48,13 +50,14 @@ class Anchor(NamedTuple):
     applied: int
     last_batch: int
     session: bytes
+    meta: bytes
 
     @classmethod
     def of_meta(cls, meta: bytes, segment: int, lsn: int) -> Anchor | None:
         """What a CHECKPOINT with this meta says as an anchor; None when it is none."""
         try:
             session = decode_meta(meta).get("session")
-            anchor = cls(segment, lsn, count_in(meta, "applied"), count_in(meta, "last_batch"), b"")
+            anchor = cls(segment, lsn, count_in(meta, "applied"), count_in(meta, "last_batch"), b"", meta)
         except FormatError:
             return None
         if not isinstance(session, bytes) or anchor.applied >= lsn:

@@ -94,6 +94,32 @@ class SealRecord(msgspec.Struct, frozen=True, kw_only=True):
     time: int
 
 
+class StreamState(msgspec.Struct, frozen=True):
+    """A stream at an anchor, whose records are removed.
+
+    Attributes
+    ----------
+    path : str
+        HDF5 path of the dataset.
+    length : int
+        Its items.
+    time : int
+        When the last was appended, nanoseconds since the epoch; 0 if unknown.
+    """
+
+    path: str
+    length: int
+    time: int
+
+    @classmethod
+    def of_anchor(cls, meta: bytes) -> tuple[StreamState, ...]:
+        """The streams that an anchor with this meta knows of; none if it says nothing of them."""
+        try:
+            return msgspec.msgpack.decode(meta, type=CheckpointRecord).streams
+        except msgspec.MsgspecError:
+            return ()
+
+
 class CheckpointRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything up to `applied` is in the staging file, which is on disk.
 
@@ -108,12 +134,15 @@ class CheckpointRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         it begins a segment, and the segments before are removed.
     last_batch : int or None
         In an anchor: number of the latest batch, 0 when there was none.
+    streams : tuple of StreamState
+        In an anchor: the streams, for the report after a crash.
     """
 
     applied: int
     time: int
     session: bytes | None = None
     last_batch: int | None = None
+    streams: tuple[StreamState, ...] = ()
 
 
 class CommitRecord(msgspec.Struct, frozen=True, kw_only=True):

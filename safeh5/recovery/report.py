@@ -121,6 +121,54 @@ class Loss(_Report, frozen=True):
     dataset: str | None = None
 
 
+class StreamReport(_Report, frozen=True):
+    """One stream of an interrupted session.
+
+    Attributes
+    ----------
+    path : str
+        HDF5 path of the dataset.
+    kept : int
+        Items that it has: the acquisition goes on with this one.
+    lost : int
+        Items of which something was found and that do not count: they were
+        never acknowledged. Of an item that left no trace nobody knows.
+    last : str or None
+        When the last item that is kept was journaled: ISO time, UTC.
+    """
+
+    path: str
+    kept: int
+    lost: int
+    last: str | None
+
+
+class ResumeReport(_Report, frozen=True):
+    """What there was when a session was gone on with.
+
+    Attributes
+    ----------
+    streams : tuple of StreamReport
+        Those that were appended to.
+    torn : TornReport or None
+        What was being written when the session was interrupted; kept aside.
+    unfinished : UnfinishedBatch or None
+        The batch without an end, which does not exist.
+    """
+
+    streams: tuple[StreamReport, ...]
+    torn: TornReport | None = None
+    unfinished: UnfinishedBatch | None = None
+
+    def __getitem__(self, path: str) -> StreamReport:
+        """The stream at `path`."""
+        wanted = "/" + path.strip("/")
+        for stream in self.streams:
+            if stream.path == wanted:
+                return stream
+        raise KeyError(path)
+
+
 class StatusReport(_Report, frozen=True):
     """What stands at one target.
 

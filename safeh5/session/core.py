@@ -33,6 +33,7 @@ from safeh5.operations.model import Operation
 from safeh5.options import Durability, JournalOptions, OnError
 from safeh5.recovery import publish
 from safeh5.session import signals
+from safeh5.session.book import StreamBook
 from safeh5.session.interval import IntervalSync
 from safeh5.session.parts import Parts
 from safeh5.session.state import State
@@ -61,6 +62,7 @@ class SessionCore:
         self._log, self._workspace = parts.log, parts.workspace
         self._options, self._on_error = options, on_error
         self._workspace.journaled = journaled
+        self._streams = StreamBook(parts.storage, parts.found)
         self._interval = (
             IntervalSync(self._sync_for_interval, options.interval_ms)
             if options.durability is Durability.INTERVAL
@@ -157,8 +159,9 @@ class SessionCore:
             return self._record(operation, payload)
 
     def on_cancel(self, undo: Callable[[], None]) -> None:
-        """Call `undo` if the open batch is cancelled; latest first."""
-        self._undo.append(undo)
+        """Call `undo` if the open batch is cancelled, latest first; outside a batch never."""
+        if self._log.in_batch:
+            self._undo.append(undo)
 
     def _record(self, operation: Operation, payload: Buffer) -> int:
         """Append to the journal, then apply (invariant 2); a batch is open."""
@@ -259,7 +262,7 @@ class SessionCore:
             applied = self._all_durable()
             self._workspace.checkpoint(applied)
             if self._journal_is_full:
-                self._log.anchor(self._parts.record, applied)
+                self._log.anchor(self._parts.record, applied, self._streams.states())
             else:
                 self._log.control(Kind.CHECKPOINT, CheckpointRecord(applied=applied, time=now()))
 

@@ -28,7 +28,13 @@ from safeh5.errors import FreeSpaceError
 from safeh5.events import logger
 from safeh5.journal import JournalWriter, Kind
 from safeh5.operations import codec
-from safeh5.operations.control import CheckpointRecord, ControlRecord, encode_control, now
+from safeh5.operations.control import (
+    CheckpointRecord,
+    ControlRecord,
+    StreamState,
+    encode_control,
+    now,
+)
 from safeh5.operations.model import Operation
 
 
@@ -96,7 +102,7 @@ class BatchLog:
         self.journal.append(kind, encode_control(record))
         return self.journal.sync()
 
-    def anchor(self, session: ControlRecord, applied: int) -> int:
+    def anchor(self, session: ControlRecord, applied: int, streams: tuple[StreamState, ...] = ()) -> int:
         """Let the journal begin anew at a checkpoint that holds everything up to `applied`.
 
         On return the segments before are gone, or garbage.
@@ -107,10 +113,16 @@ class BatchLog:
             How the session began.
         applied : int
             LSN up to which the staging file's last checkpoint holds the journal.
+        streams : tuple of StreamState
+            What the report after a crash is to know of the records that go.
         """
         self.settle()
         record = CheckpointRecord(
-            applied=applied, time=now(), session=encode_control(session), last_batch=self.journal.last_batch
+            applied=applied,
+            time=now(),
+            session=encode_control(session),
+            last_batch=self.journal.last_batch,
+            streams=streams,
         )
         self.journal.anchor(encode_control(record))
         return self.journal.durable_lsn

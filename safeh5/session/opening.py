@@ -283,6 +283,7 @@ def _resume(
         journal,
         journal_scan.session_id,
         journaled=journal_scan.records > 0 or not journal_scan.is_complete,
+        found=journal_scan,
     )
 
 
@@ -308,6 +309,7 @@ def _session(
     session_id: bytes,
     *,
     journaled: bool,
+    found: JournalScan | None = None,
 ) -> Session:
     parts = Parts(
         storage=storage,
@@ -319,6 +321,7 @@ def _session(
         workspace=_workspace(storage, names, session_id, record, opening),
         verify=opening.verify,
         progress=opening.progress,
+        found=found,
     )
     return Session(parts, options=opening.journal, on_error=opening.on_error, journaled=journaled)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from safeh5.events import Progress
+from safeh5.journal import JournalScan
 from safeh5.operations.control import SessionRecord
 from safeh5.options import VerifyLevel
 from safeh5.session.log import BatchLog
@@ -34,6 +35,8 @@ class Parts:
         How much of the new file is read again before commit.
     progress : callable
         Told about long work.
+    found : JournalScan or None
+        The journal as it was found, when the session goes on with an interrupted one.
     """
 
     storage: Storage
@@ -45,3 +48,4 @@ class Parts:
     workspace: Workspace
     verify: VerifyLevel
     progress: Progress
+    found: JournalScan | None = None

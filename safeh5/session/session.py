@@ -40,6 +40,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -59,12 +60,13 @@ from safeh5.microdata import FileNamespace, MicroData, plan_write
 from safeh5.operations.control import RollbackRecord, SealRecord, now
 from safeh5.operations.values import StoredReference
 from safeh5.options import OnError
+from safeh5.recovery.report import ResumeReport
 from safeh5.session import ending
 from safeh5.session.core import SessionCore
 from safeh5.session.parts import Parts
 from safeh5.session.state import State
 from safeh5.session.stream import Stream
-from safeh5.session.streaming import absolute, new_dataset, open_stream
+from safeh5.session.streaming import absolute, new_dataset, open_stream, require_items
 from safeh5.session.written import Written
 from safeh5.storage.fingerprint import Fingerprint
 
@@ -129,6 +131,9 @@ class Session(SessionCore):
             plan = plan_write(tree, FileNamespace(self.file), exist_ok=exist_ok, overwrite=overwrite)
             for operation, payload in plan.operations(self._options.frame_bytes):
                 self._record(operation, payload)
+            for path in plan.paths.values():
+                # What stood there may have been made anew; a stream on it would not know.
+                self._streams.forget(path)
         return Written(self.last_lsn, tuple(plan.paths.values()), plan.paths)
 
     def stream(
@@ -170,9 +175,41 @@ class Session(SessionCore):
         """
         path = absolute(path)
         with self._mutex:
+            self._require_open()
+            if known := self._streams.get(path):
+                require_items(known, shape, dtype)
+                return known
             if FileNamespace(self.file).kind(path) is None:
                 self.write(new_dataset(self.file, path, shape, dtype, chunks, compression, attrs, options))
-            return open_stream(self, path, shape, dtype)
+                self.on_cancel(partial(self._streams.forget, path))
+            return self._streams.add(open_stream(self, path, shape, dtype))
+
+    def rewind(self, stream: Stream | str, length: int) -> int:
+        """Drop the items of a stream from `length` on; journaled like everything else.
+
+        Parameters
+        ----------
+        stream : Stream or str
+            The stream, or the path of its dataset.
+        length : int
+            Items that stay.
+
+        Returns
+        -------
+        int
+            LSN of the record.
+        """
+        return (self.stream(stream) if isinstance(stream, str) else stream).rewind(length)
+
+    @property
+    def resume_report(self) -> ResumeReport | None:
+        """What was there of each stream when an interrupted session was gone on with.
+
+        None when the session began anew. A stream is listed when items were
+        appended to it before.
+        """
+        with self._mutex:
+            return self._streams.report()
 
     # --- ending -------------------------------------------------------------------
 

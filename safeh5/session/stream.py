@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import operator
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -41,6 +42,8 @@ class Stream:
         Shape of one item; ``()`` for scalars.
     dtype : numpy.dtype
         Type of its elements.
+    last_time : int
+        When the last item was appended, nanoseconds since the epoch; 0 if none was in this process.
     """
 
     def __init__(self, session: Session, path: str, dataset: h5d.DatasetID) -> None:
@@ -58,6 +61,7 @@ class Stream:
         self._length: int = dataset.shape[0]
         self._safe: int = self._length
         self._pending: deque[tuple[int, int]] = deque()
+        self.last_time = 0
 
     def __len__(self) -> int:
         return self._length
@@ -194,6 +198,7 @@ class Stream:
         """Take note of the new length, to be taken back if the batch is cancelled."""
         before = self._length
         self._length = length
+        self.last_time = time.time_ns()
         self._pending.append((lsn, length))
         self._session.on_cancel(lambda: self._take_back(lsn, before))
 

@@ -102,8 +102,20 @@ def open_stream(
     if not dataset.shape:
         raise InvalidTreeError("a scalar dataset cannot be streamed to", dataset=path)
     stream = Stream(session, path, dataset)
+    require_items(stream, shape, dtype)
+    return stream
+
+
+def require_items(stream: Stream, shape: tuple[int, ...] | None, dtype: npt.DTypeLike | None) -> None:
+    """Refuse a stream whose items are others than was asked for.
+
+    Raises
+    ------
+    InvalidTreeError, InvalidTypeError
+        If they are.
+    """
+    path = stream.path
     if shape is not None and tuple(shape) != stream.shape:
         raise InvalidTreeError(f"its items have shape {stream.shape}, not {tuple(shape)}", dataset=path)
     if dtype is not None and np.dtype(dtype) != stream.dtype:
         raise InvalidTypeError(f"its elements are {stream.dtype}, not {np.dtype(dtype)}", dataset=path)
-    return stream

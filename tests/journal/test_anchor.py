@@ -68,7 +68,7 @@ def test_an_anchor_removes_all_segments_before_it_and_says_what_they_were_needed
     found = scan_of(tmp_path)
     assert (found.damage, found.torn, found.leftovers, found.is_complete) == ((), None, (), False)
     assert found.anchor is not None
-    assert found.anchor == (found.segments[0].number, lsn, applied, last, SESSION_META)
+    assert found.anchor[:5] == (found.segments[0].number, lsn, applied, last, SESSION_META)
     assert (found.first_lsn, found.records) == (lsn, 2)
     assert sorted(tmp_path.iterdir()) == [Path(info.path) for info in found.segments]
     assert lsns(tmp_path) == later
