@@ -30,6 +30,35 @@ _SIGNALS: Final = tuple(
 )
 
 
+class Uncollected:
+    """A ``with`` block in which no thread collects garbage.
+
+    Collecting may drop the last reference to an h5py object, and for that
+    h5py takes its global lock. So a thread that holds a lock of ours and
+    collects waits for whoever holds h5py's, who may be waiting for ours: for a
+    lock that is taken by somebody who holds h5py's, no garbage is collected.
+    """
+
+    # No lock here, for the same reason. Each line below is one step to other threads: CPython lets
+    # them in after calls, and between a condition and the call that it guards there is none.
+    _inside: Final[list[None]] = []
+    _was_enabled = False
+
+    def __enter__(self) -> None:
+        Uncollected._inside.append(None)
+        if gc.isenabled():
+            Uncollected._was_enabled = True
+        gc.disable()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        Uncollected._inside.pop()
+        if not Uncollected._inside and Uncollected._was_enabled:
+            Uncollected._was_enabled = False
+            gc.enable()
+
+
 class Uninterrupted:
     """A ``with`` block that no signal handler and no garbage collection enters.
 
@@ -48,7 +77,7 @@ class Uninterrupted:
         self._handlers: dict[int, _Handler] = {}
         self._arrived: list[int] = []
         self._outermost = False
-        self._collected = False
+        self._uncollected = Uncollected()
 
     def __enter__(self) -> None:
         if not Uninterrupted._active and threading.current_thread() is threading.main_thread():
@@ -59,14 +88,12 @@ class Uninterrupted:
                 self._restore()
                 raise
             Uninterrupted._active = self._outermost = True
-        self._collected = gc.isenabled()
-        gc.disable()
+        self._uncollected.__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._collected:
-            gc.enable()
+        self._uncollected.__exit__(kind, error, trace)
         if self._outermost:
             Uninterrupted._active = self._outermost = False
             try:

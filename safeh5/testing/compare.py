@@ -247,17 +247,18 @@ class _Comparison:
         """The first element that differs, if one does; block by block."""
         a, b = open_dataset(self.left.file, name_a), open_dataset(self.right.file, name_b)
         for box in _stored_in_either(a, b):
-            try:
-                values = read_box(a, box), read_box(b, box)
-            except HDF5_ERRORS as error:
-                yield Difference(path, f"elements {box}", "unreadable on one side at least", str(error))
-                return
-            found = self._first_unequal(values[0], values[1], a.get_type(), b.get_type())
+            left, right = _read(a, box), _read(b, box)
+            if isinstance(left, str) or isinstance(right, str):
+                # Raw data kept in other files may be missing: on both sides that is the same.
+                if not (isinstance(left, str) and isinstance(right, str)):
+                    yield Difference(path, f"elements {box}", *map(_readable, (left, right)))
+                continue
+            found = self._first_unequal(left, right, a.get_type(), b.get_type())
             if found is not None:
-                index, left, right = found
+                index, *values = found
                 where = tuple(map(int, np.unravel_index(index, box.count))) if box.count else ()
                 element = tuple(s + i for s, i in zip(box.start, where, strict=True))
-                yield Difference(path, f"element {element}", left, right)
+                yield Difference(path, f"element {element}", *values)
                 return
 
     def _first_unequal(
@@ -311,6 +312,18 @@ def _stored_in_either(a: h5d.DatasetID, b: h5d.DatasetID) -> Iterator[Box]:
         if box not in read:
             read.add(box)
             yield box
+
+
+def _read(dataset: h5d.DatasetID, box: Box) -> Array | str:
+    """The elements, or what HDF5 says when they cannot be read."""
+    try:
+        return read_box(dataset, box)
+    except HDF5_ERRORS as error:
+        return str(error)
+
+
+def _readable(values: Array | str) -> str:
+    return f"unreadable: {values}" if isinstance(values, str) else "readable"
 
 
 def _same_bytes(a: Array, b: Array, tid: h5t.TypeID) -> bool:

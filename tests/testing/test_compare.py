@@ -312,3 +312,10 @@ def test_the_number_of_differences_is_bounded(pair: tuple[Path, Path]) -> None:
         for i in range(10):
             file.create_group(f"extra{i}")
     assert len(differences(*pair, limit=3)) == 3
+
+
+def test_raw_data_that_no_side_can_read_is_the_same(tmp_path: Path) -> None:
+    for name in ("left", "right"):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file.create_dataset("x", (3,), "i4", external=[("missing.raw", 0, 12)])
+    assert not differences(tmp_path / "left.h5", tmp_path / "right.h5")
