@@ -120,7 +120,7 @@ def find_journal(path: str | os.PathLike[str]) -> Journal:
         directory = Names.of(path).sidecar
         if not os.path.isdir(directory):
             raise NothingToRecoverError("there is no journal of safeh5: no session waits here", path=place)
-    return Journal(directory, segment, scan(Storage(), directory))
+    return Journal(directory, segment, scan(Storage(), directory, live=True))
 
 
 def rows(journal: Journal) -> Iterator[Row]:

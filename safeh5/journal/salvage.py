@@ -7,11 +7,13 @@ with session, segment and offset; LSNs tell which frames are missing.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from safeh5.journal.findings import JournalScan, SegmentInfo
-from safeh5.journal.format import SEGMENT_HEADER_SIZE, Kind, segment_salt
+from safeh5.journal.format import SEGMENT_HEADER_SIZE, FormatError, Kind, SegmentHeader, segment_salt
 from safeh5.journal.reader import Frame, make_frame
 from safeh5.journal.segment import unreadable
 from safeh5.journal.walk import BadPlace, RawFrame, find_frame, survey
@@ -90,16 +92,35 @@ def salvage_frames(storage: Storage, scan: JournalScan) -> Iterator[Frame | Gap]
 
 def _look_at(storage: Storage, scan: JournalScan, index: int) -> _Source:
     info = scan.segments[index]
-    header = info.header
+    header = info.header or _with_one_bit_turned(storage.read_bytes(info.path, SEGMENT_HEADER_SIZE))
+    if header and not any(scan.session_id):
+        # Of no segment the header is whole: this one is the best witness.
+        scan = replace(scan, session_id=header.session)
     if header and (header.session, header.number) == (scan.session_id, info.number):
         end = _stated_length(scan, index)
         source = _Source(info, header.salt, header.created, SEGMENT_HEADER_SIZE, header.first_lsn, end)
+        if info.header is None:
+            source = source._replace(problem="one bit of the segment header is wrong")
     else:
         source = _Source(info, 0, 0, info.size, None, info.size, "the segment header is damaged or foreign")
     with storage.map(info.path) as mapped:
         if cause := unreadable(mapped):
             return source._replace(first_lsn=None, problem=cause)
-        return _find_beginning(scan, source, mapped.view) if source.problem else source
+        return _find_beginning(scan, source, mapped.view) if source.first_lsn is None else source
+
+
+def _with_one_bit_turned(data: bytes) -> SegmentHeader | None:
+    """The header that these bytes are but for one bit, if it is so near.
+
+    The session id stands nowhere else in a journal of one segment, and no
+    frame can be told from chance without it.
+    """
+    for bit in range(8 * len(data)):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        with suppress(FormatError):
+            return SegmentHeader.unpack(bytes(changed))
+    return None
 
 
 def _find_beginning(scan: JournalScan, source: _Source, view: memoryview) -> _Source:

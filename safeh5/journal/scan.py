@@ -39,14 +39,21 @@ from safeh5.journal.ledger import Ledger, proved_by
 from safeh5.journal.segment import StrPath, segment_paths, unreadable
 from safeh5.journal.walk import BadPlace, RawFrame, survey
 from safeh5.storage.files import Storage
+from safeh5.storage.handles import MappedFile
 from safeh5.storage.names import segment_name
 
 MAX_LISTED_DAMAGE: Final = 1000
 _OFFSETS: Final = {name: offset for offset, _, name, _ in SEGMENT_HEADER.rows()}
 
 
-def scan(storage: Storage, directory: StrPath) -> JournalScan:
+def scan(storage: Storage, directory: StrPath, *, live: bool = False) -> JournalScan:
     """Read the journal in `directory` once and say what it holds.
+
+    Parameters
+    ----------
+    live : bool
+        A session is writing it. Then it may cut off a frame for which there
+        was no room while we look, and the last segment is read, not mapped.
 
     Raises
     ------
@@ -62,7 +69,7 @@ def scan(storage: Storage, directory: StrPath) -> JournalScan:
         # A session that is running may remove old segments while they are looked at: then look again.
         before = paths
         try:
-            found = _Scan(storage, os.fspath(directory), dict(paths)).run()
+            found = _Scan(storage, os.fspath(directory), dict(paths), live).run()
         except FileNotFoundError:
             if (paths := segment_paths(storage, directory)) == before:
                 raise
@@ -75,8 +82,9 @@ def scan(storage: Storage, directory: StrPath) -> JournalScan:
 class _Scan:
     """The state of one pass. The valid prefix ends at the first bad place."""
 
-    def __init__(self, storage: Storage, directory: str, paths: dict[int, str]) -> None:
+    def __init__(self, storage: Storage, directory: str, paths: dict[int, str], live: bool = False) -> None:
         self.storage = storage
+        self.live = live
         self.directory = directory
         self.paths = paths
         self.headers: dict[int, SegmentHeader] = {}
@@ -198,7 +206,7 @@ class _Scan:
         successor = self.headers.get(number + 1)
         if successor and (successor.session, successor.number) != (self.session, number + 1):
             successor = None  # what stands there says nothing about this segment
-        with self.storage.map(self.paths[number]) as mapped:
+        with self._opened(number) as mapped:
             if cause := unreadable(mapped):
                 self.report(number, 0, header.first_lsn, cause)
                 return 0
@@ -207,8 +215,14 @@ class _Scan:
             frames.take(mapped.view, min(stated, mapped.size))
             if mapped.size < stated and not frames.bad:
                 frames.note(BadPlace(mapped.size, frames.next_lsn, f"the file ends here, not at {stated}"))
-            frames.judge(mapped.size, is_last=number == max(self.paths))
+            is_last = number == max(self.paths)
+            frames.judge(mapped.size, is_last, ends_unknown=successor is None and not is_last)
         return frames.valid
+
+    def _opened(self, number: int) -> MappedFile:
+        path = self.paths[number]
+        is_growing = self.live and number == max(self.paths)
+        return self.storage.load(path) if is_growing else self.storage.map(path)
 
     def report(self, number: int, offset: int, lsn: int | None, cause: str) -> None:
         self.in_prefix = False
@@ -265,8 +279,14 @@ class _Frames:
         else:
             self.scan.more_damage += 1
 
-    def judge(self, size: int, is_last: bool) -> None:
-        """Tell damage from a torn tail, by the rule at the head of this module."""
+    def judge(self, size: int, is_last: bool, ends_unknown: bool) -> None:
+        """Tell damage from a torn tail, by the rule at the head of this module.
+
+        A segment behind which the next one's header is lost (`ends_unknown`) may have ended
+        anywhere: what no frame follows there is not blamed, but that header is.
+        """
+        if ends_unknown and not self.whole_behind:
+            return
         durable = max(self.scan.ledger.durable_lsn, self.scan.proved)
         for place in self.bad:
             if place.lsn <= durable:

@@ -110,7 +110,7 @@ def examine(storage: Storage, names: Names, *, locked: bool | None = None) -> Ev
         return Evidence(names, locked, Sidecar.FOREIGN, "it is not a directory", target=target)
     owner = Owner.read(storage, names.owner)
     try:
-        return _read_journal(storage, names, locked, scan(storage, names.sidecar), target, owner)
+        return _read_journal(storage, names, locked, scan(storage, names.sidecar, live=locked), target, owner)
     except ForeignSidecarError as error:
         return Evidence(names, locked, Sidecar.FOREIGN, error.message, target=target, owner=owner)
     except UnsupportedVersion as error:

@@ -21,7 +21,7 @@ from safeh5._typing import Buffer
 from safeh5.events import Progress, silent
 from safeh5.storage import platform
 from safeh5.storage.copying import CopyMethod, copy_bytes, copy_metadata
-from safeh5.storage.handles import AppendFile, MappedFile, RandomFile
+from safeh5.storage.handles import AppendFile, LoadedFile, MappedFile, RandomFile
 
 StrPath = str | os.PathLike[str]
 
@@ -54,6 +54,10 @@ class Storage:
     def map(self, path: StrPath) -> MappedFile:
         """The bytes of a file as it is now, read-only; it may be empty."""
         return MappedFile(os.fspath(path))
+
+    def load(self, path: StrPath) -> LoadedFile:
+        """The same for a file that another process may cut shorter meanwhile."""
+        return LoadedFile(os.fspath(path))
 
     # --- whole files -----------------------------------------------------------
 

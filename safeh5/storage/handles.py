@@ -219,3 +219,18 @@ class MappedFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+class LoadedFile(MappedFile):
+    """The bytes of a file, read-only, read into memory.
+
+    For a file that somebody else may make shorter: to touch a mapping behind
+    the new end would end the process (SIGBUS).
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._map = None
+        with open(path, "rb") as file:
+            self.view = memoryview(file.read())
+        self.size = len(self.view)

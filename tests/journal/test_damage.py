@@ -374,3 +374,18 @@ def test_other_files_in_the_directory_do_not_matter(journal: Path) -> None:
     (journal / "staging.h5").write_bytes(b"x")
     (journal / "journal-00000004.log.new").write_bytes(b"left over")
     assert scan_of(journal) == before
+
+
+def test_behind_a_given_up_torn_tail_the_damaged_header_is_blamed_and_not_the_tail(tmp_path: Path) -> None:
+    """Two segments: only the second one's header says where the first ends."""
+    with begin(tmp_path) as writer:
+        put(writer, b"first", sync=True)
+    with segment(tmp_path).open("ab") as file:
+        file.write(b"\x07" * 1000)
+    with resume(tmp_path) as writer:
+        put(writer, b"second", sync=True)
+    with resume(tmp_path) as writer:
+        put(writer, b"third", sync=True)
+    flip(segment(tmp_path, 2), 40)
+    damage = scan_of(tmp_path).damage
+    assert [(each.segment, each.offset) for each in damage] == [(2, 0)]

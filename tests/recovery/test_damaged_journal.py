@@ -69,7 +69,7 @@ def check_salvage(dead: Path, directory: Path, segment: int, offset: int, mask: 
         return
     damaged = snapshot(sidecar(target))
     hit = frame_at(dead, segment, offset)
-    if (hit is not None and hit.kind is Kind.SESSION) or lost_its_identity(dead, segment, offset):
+    if hit is not None and hit.kind is Kind.SESSION:
         with pytest.raises(CorruptJournalError):
             safeh5.recover(target, "salvage")
         assert snapshot(sidecar(target)) == damaged
@@ -83,11 +83,6 @@ def check_salvage(dead: Path, directory: Path, segment: int, offset: int, mask: 
     assert damaged.items() <= kept.items(), "the damaged session was changed"
     assert kept.get("target-before-salvage.h5") == old
     assert entries(target) == [Path(aside).name]
-
-
-def lost_its_identity(dead: Path, segment: int, offset: int) -> bool:
-    """Whether the session id was hit, and no other segment has it."""
-    return len(segments(dead)) == 1 and 16 <= offset < 32
 
 
 def frame_at(dead: Path, segment: int, offset: int) -> Frame | None:
