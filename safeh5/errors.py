@@ -114,6 +114,13 @@ class BacklogFull(WaitError):
     """More waits to be applied than was allowed; nothing was written by this call."""
 
 
+class LiveViewExpiredError(WaitError, OSError):
+    """A live view shows a checkpoint that the file does not hold any more; refresh it and read again."""
+
+    def __init__(self, message: str, **kwargs: str | None) -> None:
+        super().__init__(message, **kwargs)  # type: ignore[arg-type]
+
+
 # --- free space ---------------------------------------------------------------
 
 

@@ -60,6 +60,7 @@ from safeh5.recovery.salvage import salvage
 from safeh5.storage import AsideKind, Names, Storage
 from safeh5.storage.fingerprint import Fingerprint
 from safeh5.storage.pager import copy_checkpoint, forget_checkpoint
+from safeh5.storage.readers import remove_readers
 
 
 def carry_out(
@@ -268,6 +269,7 @@ class _Recovery:
         aside = self.names.aside(kind, self._session_id())
         self.storage.rename(self.names.sidecar, aside)
         self.storage.sync_directory(self.names.directory)
+        remove_readers(self.storage, Names(self.names.target, aside).staging)
         self.kept.append(aside)
 
     # --- helpers ------------------------------------------------------------------

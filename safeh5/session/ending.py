@@ -10,8 +10,9 @@ from safeh5.journal import Kind
 from safeh5.operations.control import CommitRecord, now
 from safeh5.recovery import publish
 from safeh5.session.parts import Parts
-from safeh5.storage import AsideKind
+from safeh5.storage import AsideKind, Names
 from safeh5.storage.fingerprint import Fingerprint
+from safeh5.storage.readers import remove_readers
 
 
 def prepare(parts: Parts) -> Fingerprint:
@@ -46,6 +47,7 @@ def set_aside(parts: Parts) -> None:
     aside = parts.names.aside(AsideKind.ROLLED_BACK, parts.session_id)
     parts.storage.rename(parts.names.sidecar, aside)
     parts.storage.sync_directory(parts.names.directory)
+    remove_readers(parts.storage, Names(parts.names.target, aside).staging)
     logger.info("the session is kept at %s", aside)
 
 

@@ -51,6 +51,24 @@ class Storage:
         """An existing file to read and write anywhere; `FileNotFoundError` if there is none."""
         return RandomFile(os.fspath(path), os.open(path, _RANDOM))
 
+    def open_readonly(self, path: StrPath) -> RandomFile:
+        """An existing file to read anywhere; `FileNotFoundError` if there is none."""
+        return RandomFile(os.fspath(path), os.open(path, os.O_RDONLY | platform.BINARY))
+
+    def create_private(self, path: StrPath, owner: int | None = None) -> RandomFile:
+        """As `create_random`, for the eyes of one user only: ours, or `owner` where that is permitted.
+
+        Nothing is left at `path` when it is not (`PermissionError`).
+        """
+        file = RandomFile(os.fspath(path), os.open(path, _RANDOM | _NEW, 0o600))
+        try:
+            file.give_to(owner)
+        except BaseException:
+            file.close()
+            os.unlink(path)
+            raise
+        return file
+
     def map(self, path: StrPath) -> MappedFile:
         """The bytes of a file as it is now, read-only; it may be empty."""
         return MappedFile(os.fspath(path))

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+import filelock
+
 from safeh5._typing import Buffer
 from safeh5.storage import platform
 
@@ -149,6 +151,29 @@ class RandomFile(OpenFile):
                 break
             done += count
         return done
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """The `size` bytes at `offset`, fewer only at the end of the file."""
+        data = bytearray(size)
+        return bytes(data[: self.read_into(memoryview(data), offset)])
+
+    @property
+    def inode(self) -> int:
+        """The number that the file system knows the file by, whatever its name."""
+        return os.fstat(self._fd).st_ino
+
+    def status(self) -> os.stat_result:
+        """Status of the file, whatever became of its name."""
+        return os.fstat(self._fd)
+
+    def give_to(self, owner: int | None) -> None:
+        """Let the file belong to another user, if it does not yet; `PermissionError` if we may not."""
+        if owner is not None and os.fstat(self._fd).st_uid != owner:
+            os.fchown(self._fd, owner, -1)
+
+    def try_lock(self) -> bool:
+        """Take the lock on the file if nobody has it; it goes when the file is closed."""
+        return filelock.lock_descriptor(self._fd, blocking=False)
 
     def truncate(self, size: int) -> None:
         """Make the file `size` bytes long, shorter or longer; not durable yet."""

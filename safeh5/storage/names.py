@@ -6,6 +6,8 @@
     run.h5.safeh5/                             sidecar of its session
         journal-00000001.log ...               journal segments
         staging.h5                             the file under construction
+        staging.redo-0, staging.redo-1         its checkpoints
+        staging.reader-4711-1a2b3c4d           somebody looks at one of them
         owner.json                             who writes
         target-before-salvage.h5               the old target, and
         salvaged.json                          what was lost: when a salvage replaced it

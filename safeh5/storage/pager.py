@@ -14,19 +14,20 @@ A checkpoint, after libhdf5 was flushed
 1. fsync the staging file       what lies behind the floor is durable
 2. write pages, end of file and applied LSN to a redo slot; fsync it
                                 from here on the new checkpoint is sure
-3. write the pages in place, set the length; fsync
+3. save the old pages for those who look at the old checkpoint (`safeh5.storage.readers`)
+4. write the pages in place, set the length; fsync
                                 the file *is* the new checkpoint
 
 A crash before 2 is complete leaves the file as the old checkpoint (with bytes
 behind its end, which nobody looks at). A crash after it leaves the redo slot,
-from which step 3 is done again; doing it twice is doing it once. Step 3 must
+from which step 4 is done again; doing it twice is doing it once. Step 4 must
 be durable before the next checkpoint writes the other slot, because then this
 slot is the only way back; it is, by its fsync.
 
 Invariants
 ----------
-1. Bytes of the file below the floor change only in step 3.
-2. The floor changes only after step 3.
+1. Bytes of the file below the floor change only in step 4.
+2. The floor changes only after step 4.
 3. A slot is overwritten only when the other holds the checkpoint that the
    file is.
 """
@@ -41,6 +42,7 @@ from safeh5._typing import Buffer
 from safeh5.events import Progress
 from safeh5.storage.files import Storage, StrPath
 from safeh5.storage.handles import RandomFile
+from safeh5.storage.readers import Readers
 from safeh5.storage.redo import PAGE, SLOTS, Redo, latest
 from safeh5.storage.staging import StagingFile
 
@@ -59,10 +61,11 @@ class Pager(StagingFile):
         self._floor = 0
         self._pages: dict[int, bytearray] = {}
         self._sequence = 0
+        self._readers: Readers | None = None
 
     @classmethod
     def restore(cls, storage: Storage, path: StrPath, redo: Redo, shown: StrPath | None = None) -> Self:
-        """Open the file as the checkpoint `redo` has it, doing step 3 again.
+        """Open the file as the checkpoint `redo` has it, doing step 4 again.
 
         On return the file on disk is that checkpoint, durably.
         """
@@ -70,14 +73,13 @@ class Pager(StagingFile):
         slot = slot_path(path, redo.sequence % SLOTS)
         storage.sync_path(slot)
         storage.sync_directory(os.path.dirname(slot))
-        file = storage.open_random(path)
+        pager = cls(storage.open_random(path), shown)
         try:
-            _place(file, redo)
+            pager._place(storage, redo)
         except BaseException:
-            file.close()
+            pager.close()
             raise
-        pager = cls(file, shown)
-        pager._floor, pager._sequence = _floor_of(redo), redo.sequence
+        pager._end, pager._floor, pager._sequence = redo.end, _floor_of(redo), redo.sequence
         return pager
 
     @property
@@ -112,12 +114,25 @@ class Pager(StagingFile):
                 # Nobody knows what of it is on disk, so nobody may restore from it.
                 _forget_slot(storage, self.path, redo)
                 raise
-            _place(self._file, redo)
+            self._place(storage, redo)
         except OSError as error:
             self._latch(error)
             raise
         self._floor, self._sequence = _floor_of(redo), redo.sequence
         self._pages = {}
+
+    def _place(self, storage: Storage, redo: Redo) -> None:
+        """Write the pages of a checkpoint in place and set the length, durably."""
+        self._readers = self._readers or Readers(storage, self.path)
+        # Nobody finds out for whom a page was needed once it has been overwritten.
+        self._readers.save(self._file, redo)
+        _place(self._file, redo)
+
+    def close(self) -> None:
+        """Close the file, after libhdf5 has. Nothing is made durable by that."""
+        super().close()
+        if self._readers is not None:
+            self._readers.close()
 
     def peek(self, offset: int, size: int) -> bytes:
         """The bytes at `offset` as libhdf5 sees them; fewer at the end of the file."""
@@ -239,7 +254,7 @@ def read_redo(storage: Storage, staging: StrPath, session: bytes) -> Redo | None
     if not storage.exists(staging):
         return None
     redo = _newest(storage, staging, session)
-    return redo if redo is not None and _completes(redo, storage.stat(staging).st_size) else None
+    return redo if redo is not None and completes(redo, storage.stat(staging).st_size) else None
 
 
 def newest_applied(storage: Storage, staging: StrPath, session: bytes) -> int:
@@ -253,7 +268,7 @@ def _newest(storage: Storage, staging: StrPath, session: bytes) -> Redo | None:
     return latest([storage.read_bytes(path) for path in paths if storage.exists(path)], session)
 
 
-def _completes(redo: Redo, size: int) -> bool:
+def completes(redo: Redo, size: int) -> bool:
     """Whether a staging file of `size` bytes and the pages of the slot are the whole checkpoint."""
     return size >= redo.end or all(page in redo.pages for page in range(size // PAGE, -(-redo.end // PAGE)))
 

@@ -29,7 +29,8 @@ from safeh5.storage import AppendFile, CopyMethod, MappedFile, RandomFile, Stora
 from safeh5.storage.handles import OpenFile
 
 EFFECTS: Final = (
-    "create", "open_append", "create_random", "open_random", "map", "read_bytes",
+    "create", "open_append", "create_random", "open_random", "open_readonly", "create_private",
+    "map", "read_bytes",
     "append", "write_at", "read_at", "truncate", "sync",
     "copy_file", "copy_metadata", "sync_path", "sync_directory",
     "replace", "rename", "unlink", "make_directory", "remove_tree",
@@ -196,6 +197,16 @@ class FaultyStorage(Storage):
 
     def open_random(self, path: StrPath) -> RandomFile:  # noqa: D102
         return FaultyRandomFile(self, self.attempt("open_random", path, partial(super().open_random, path)))
+
+    def open_readonly(self, path: StrPath) -> RandomFile:  # noqa: D102
+        return FaultyRandomFile(
+            self, self.attempt("open_readonly", path, partial(super().open_readonly, path))
+        )
+
+    def create_private(self, path: StrPath, owner: int | None = None) -> RandomFile:  # noqa: D102
+        return FaultyRandomFile(
+            self, self.attempt("create_private", path, partial(super().create_private, path, owner))
+        )
 
     def map(self, path: StrPath) -> MappedFile:  # noqa: D102
         return self.attempt("map", path, partial(super().map, path))

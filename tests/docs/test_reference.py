@@ -15,9 +15,12 @@ import safeh5
 from safeh5.cli.app import app
 from safeh5.cli.exits import Exit
 from safeh5.journal.checksum import crc32c
+from safeh5.storage import undo
 from safeh5.storage.names import AsideKind, Names
 from safeh5.storage.pager import slot_path
+from safeh5.storage.readers import NEW, RESERVE, reader_path
 from safeh5.storage.redo import HEADER, PAGE, SLOTS, VERSION, Redo
+from safeh5.storage.undo import Header, pack_record
 from safeh5.verify.check import STALL_SECONDS
 from tests.docs.pages import DOCS, blocks, in_code, table
 
@@ -96,6 +99,51 @@ def test_the_slots_have_the_names_and_turns_on_the_page() -> None:
     assert names == ["staging.h5", *(Path(slot_path("staging.h5", slot)).name for slot in range(SLOTS))]
 
 
+# --- the reader file format ---------------------------------------------------------
+
+
+def test_the_header_of_a_readers_file_is_the_one_on_its_page() -> None:
+    header = Header(EXAMPLE.session, 1234, 5, 8192, 1 << 20)
+    data, end, found = header.pack(), 0, {}
+    rows = table("reference/reader-format.md", "Header")
+    for offset, size, name, _ in rows:
+        assert int(offset) == end, "the fields leave no gaps"
+        end += int(size)
+        raw = data[int(offset) : end]
+        found[name] = raw if name in ("magic", "session") else int.from_bytes(raw, "little")
+    assert end == len(data)
+    assert found == {
+        "magic": bytes.fromhex(rows[0][3]),
+        "version": undo.VERSION,
+        "zero": 0,
+        "page size": PAGE,
+        "session": header.session,
+        "inode": 1234,
+        "sequence": 5,
+        "end": 8192,
+        "limit": 1 << 20,
+        "header CRC": crc32c(memoryview(data)[:68]),
+    }
+    assert f"\n{len(data)} bytes, written" in page("reader-format.md")
+
+
+def test_the_records_of_a_readers_file_are_those_on_its_page() -> None:
+    data = pack_record(7, [2, 0], b"b" * PAGE + b"a" * PAGE)
+    rows = [row[:2] for row in table("reference/reader-format.md", "Records")]
+    assert rows == [
+        ["0", "8"],
+        ["8", "4"],
+        ["12", "4"],
+        ["16", "8 * page count"],
+        ["16 + 8 * page count", f"{PAGE} * page count"],
+    ]
+    assert struct.unpack_from("<QI", data) == (7, 2)
+    assert struct.unpack_from("<I", data, 12)[0] == crc32c(memoryview(data[:12] + data[16:]))
+    assert struct.unpack_from("<2Q", data, 16) == (2, 0)
+    assert data[32:] == b"b" * PAGE + b"a" * PAGE
+    assert f"less than {RESERVE >> 20} MiB of free space" in page("reader-format.md")
+
+
 # --- the command line -----------------------------------------------------------------
 
 
@@ -165,6 +213,8 @@ def made(names: Names) -> tuple[set[str], set[str]]:
         names.staging,
         names.staging + ".lock",
         *(slot_path(names.staging, slot) for slot in range(SLOTS)),
+        reader_path(names.staging, 4711, "1a2b3c4d"),
+        reader_path(names.staging, 4711, "1a2b3c4d") + NEW,
         names.owner,
         names.old_target,
         names.salvage_note,

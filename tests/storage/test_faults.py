@@ -42,6 +42,8 @@ USES: dict[str, Callable[[Storage, Path], object]] = {
     "truncate": _append,
     "sync": _append,
     "open_random": _write_at,
+    "open_readonly": lambda s, p: s.open_readonly(p / "file").close(),
+    "create_private": lambda s, p: s.create_private(p / "new").close(),
     "write_at": _write_at,
     "read_at": _write_at,
     "map": lambda s, p: s.map(p / "file").release(),
