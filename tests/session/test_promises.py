@@ -10,8 +10,9 @@ import pytest
 
 import safeh5
 from safeh5 import MicroDataGroup
+from safeh5.operations.model import CreateGroup
 from safeh5.recovery import Condition
-from safeh5.session import core
+from safeh5.session import core, interval
 from tests.support import batches, held, write_batch
 
 
@@ -73,11 +74,19 @@ def test_sealing_in_a_signal_handler_does_not_wait_for_a_thread_that_waits_for_i
 
 
 @pytest.mark.timeout(20)
-def test_sealing_in_the_middle_of_a_note_to_the_timer_does_not_wait_for_itself(tmp_path: Path) -> None:
+def test_sealing_in_the_middle_of_a_note_to_the_timer_does_not_wait_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session = safeh5.open(tmp_path / "run.h5", durability="interval")
-    assert session._interval is not None
-    with session._interval._lock:
+    raise_flag = interval._raise
+
+    def interrupted(flag: threading.Lock) -> None:
+        monkeypatch.setattr(interval, "_raise", raise_flag)
         session.seal_now("a signal")
+        raise_flag(flag)
+
+    monkeypatch.setattr(interval, "_raise", interrupted)
+    session.record(CreateGroup(path="/g"))
     assert safeh5.status(tmp_path / "run.h5").condition is Condition.SUSPENDED
 
 
