@@ -71,6 +71,8 @@ def explain(evidence: Evidence, condition: Condition) -> tuple[str, str | None]:
         return f"{there}; nothing waits.", None
     if condition is Condition.LIVE:
         who = f" by {evidence.owner.describe()}" if evidence.owner else ""
+        if evidence.owner_gone:
+            return f"Another process works on it, a recovery it seems; it was begun{who}.", None
         return f"It is being written{who}.", None
     if condition is Condition.FOREIGN:
         return (

@@ -60,6 +60,8 @@ class Evidence:
         The staging file and the target as they are now.
     owner : Owner or None
         Who says to have written.
+    owner_gone : bool
+        Whether that process is known to have ended.
     salvaged : SalvageNote or None
         What an earlier salvage of this session came to.
     checkpoint_problem : str
@@ -79,6 +81,7 @@ class Evidence:
     staging: Fingerprint | None = None
     target: Fingerprint | None = None
     owner: Owner | None = None
+    owner_gone: bool = False
     salvaged: SalvageNote | None = None
     checkpoint_problem: str = ""
 
@@ -166,6 +169,7 @@ def _read_journal(
         staging=Fingerprint.of(names.staging),
         target=target,
         owner=owner,
+        owner_gone=owner is not None and owner.is_gone,
         salvaged=read_note(storage, names),
         checkpoint_problem=_checkpoint_problem(storage, names, locked, journal),
     )

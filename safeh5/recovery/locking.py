@@ -56,4 +56,8 @@ def require_file(names: Names) -> None:
 def describe_owner(storage: Storage, names: Names) -> str | None:
     """Who says to write there, in words."""
     owner = Owner.read(storage, names.owner)
-    return owner.describe() if owner is not None else None
+    if owner is None:
+        return None
+    if owner.is_gone:
+        return f"a recovery, it seems, of what was begun by {owner.describe()}, which is no more"
+    return owner.describe()

@@ -103,6 +103,23 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
         """Whether this page was written on this machine since it last booted."""
         return self.host == _printable(socket.gethostname()) and self.boot_id == boot_id()
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the process is known to have ended; another may have its number by now."""
+        if self.host != _printable(socket.gethostname()):
+            return False
+        if self.boot_id != boot_id():
+            return True
+        if os.name == "nt":  # there os.kill ends the process it asks about
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except (ProcessLookupError, OverflowError):
+            return True
+        except OSError:
+            return False
+        return False
+
 
 def _readable(stamp: str) -> str:
     """An ISO time as people write it; as it is when it is none."""
