@@ -19,10 +19,7 @@ from typing import TypeVar
 
 from safeh5.storage import StrPath
 from safeh5.storage.names import segment_number
-from safeh5.testing.faults import Fault, FaultyStorage
-
-LOOKING = frozenset({"open_append", "open_random", "map", "read_bytes", "read_at"})
-"""Effects that change nothing."""
+from safeh5.testing.faults import LOOKING, Fault, FaultyStorage
 
 _MADE = re.compile(r"\.(?P<target>[^/]+)\.safeh5\.new-[0-9a-f]{8}")
 

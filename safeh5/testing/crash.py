@@ -29,11 +29,8 @@ from typing import Any, NoReturn
 
 from safeh5.events import Progress, silent
 from safeh5.storage import CopyMethod, Storage, StrPath
-from safeh5.testing.faults import Call, Fault, FaultyStorage
+from safeh5.testing.faults import LOOKING, Call, Fault, FaultyStorage
 from safeh5.testing.zygote import Zygote
-
-LOOKING = frozenset({"open_append", "open_random", "map", "read_bytes", "read_at"})
-"""Effects that leave no trace: to be killed before one is to be killed before the next."""
 
 Ack = Callable[[str], None]
 Workload = Callable[[str, Storage, Ack], None]

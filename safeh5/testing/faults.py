@@ -9,7 +9,7 @@
     assert storage.calls[-1] == Call("sync", "/data/run.h5.safeh5/journal-00000001.log")
 
 An effect is what a method of `Storage`, or of a file that it opened, does to
-the disk; `EFFECTS` names them. Reading is among them, looking is not. Calls are
+the disk; `EFFECTS` names them. Those in `LOOKING` only read it. Calls are
 recorded in order whether they fail or not, so a test can first run clean and
 then fail each call in turn (`each_call`).
 """
@@ -26,7 +26,7 @@ from typing import Any, Final, TypeVar
 
 from safeh5.events import Progress, silent
 from safeh5.storage import AppendFile, CopyMethod, MappedFile, RandomFile, Storage, StrPath
-from safeh5.storage.handles import OpenFile
+from safeh5.testing.faulty_files import FaultyAppendFile, FaultyMappedFile, FaultyRandomFile
 
 EFFECTS: Final = (
     "create", "open_append", "create_random", "open_random", "open_readonly", "create_private",
@@ -34,8 +34,24 @@ EFFECTS: Final = (
     "append", "write_at", "read_at", "truncate", "sync",
     "copy_file", "copy_metadata", "sync_path", "sync_directory",
     "replace", "rename", "unlink", "make_directory", "remove_tree",
+    "stat", "list_directory", "free_space", "probe",
 )  # fmt: skip
 """Names of all effects. ``append`` and ``write_at`` are single system calls, which may be short."""
+
+LOOKING: Final = frozenset(
+    {
+        "open_append",
+        "open_random",
+        "map",
+        "probe",
+        "read_bytes",
+        "read_at",
+        "stat",
+        "list_directory",
+        "free_space",
+    }
+)
+"""Effects that leave no trace: they can fail, but to die before one is to die before the next."""
 
 T = TypeVar("T")
 
@@ -83,6 +99,8 @@ class Fault:
     done : bool
         The effect takes place and fails all the same, as when a network file
         system lost the answer.
+    memory : bool
+        Not an error of the disk: `MemoryError` is raised.
     kill : bool
         Not an error: `Killed` is raised, and from every later effect too.
     """
@@ -94,6 +112,7 @@ class Fault:
     path: str = ""
     short: int = 0
     done: bool = False
+    memory: bool = False
     kill: bool = False
 
     def __post_init__(self) -> None:
@@ -112,6 +131,8 @@ class Fault:
         """What is raised at a call on `path`."""
         if self.kill:
             return Killed(path)
+        if self.memory:
+            return MemoryError(path)
         number = self.error or errors.EIO
         return OSError(number, os.strerror(number), path)
 
@@ -151,6 +172,10 @@ class FaultyStorage(Storage):
     def effects(self) -> list[str]:
         """The names of the effects so far, in order."""
         return [call.effect for call in self.calls]
+
+    def mend(self) -> None:
+        """No fault from here on."""
+        self._plan, self._counts, self._killed = (), [], None
 
     def strike(self, effect: str, path: StrPath) -> Fault | None:
         """Record a call; returns the fault that strikes it."""
@@ -209,7 +234,7 @@ class FaultyStorage(Storage):
         )
 
     def map(self, path: StrPath) -> MappedFile:  # noqa: D102
-        return self.attempt("map", path, partial(super().map, path))
+        return FaultyMappedFile(self, self.attempt("map", path, partial(super().map, path)))
 
     def read_bytes(self, path: StrPath, limit: int | None = None, offset: int = 0) -> bytes:  # noqa: D102
         return self.attempt("read_bytes", path, partial(super().read_bytes, path, limit, offset))
@@ -245,66 +270,11 @@ class FaultyStorage(Storage):
     def remove_tree(self, path: StrPath) -> None:  # noqa: D102
         self.attempt("remove_tree", path, partial(super().remove_tree, path))
 
+    def stat(self, path: StrPath) -> os.stat_result:  # noqa: D102
+        return self.attempt("stat", path, partial(super().stat, path))
 
-class _FaultyFile(OpenFile):
-    """The part that both kinds of open files share."""
+    def list_directory(self, path: StrPath) -> list[str]:  # noqa: D102
+        return self.attempt("list_directory", path, partial(super().list_directory, path))
 
-    _storage: FaultyStorage
-    _pending: Fault | None = None
-
-    def _do_sync(self) -> None:
-        self._storage.attempt("sync", self.path, super()._do_sync)
-
-    def _do_truncate(self, size: int) -> None:
-        self._storage.attempt("truncate", self.path, partial(super()._do_truncate, size))
-
-    def _faulty_write(
-        self, effect: str, views: list[memoryview], write: Callable[[list[memoryview]], int]
-    ) -> int:
-        """One write call: whole, short, or failing because the one before was short."""
-        pending, self._pending = self._pending, None
-        fault = self._storage.strike(effect, self.path)
-        if pending is not None:
-            raise pending.failure(self.path)
-        if fault is None:
-            return write(views)
-        if fault.done:
-            write(views)
-        elif fault.short:
-            count = write(_first(views, fault.short))
-            if not fault.kill:
-                self._pending = fault if fault.error is not None else None
-                return count
-        raise fault.failure(self.path)
-
-
-class FaultyAppendFile(_FaultyFile, AppendFile):
-    """An `AppendFile` of a `FaultyStorage`."""
-
-    def __init__(self, storage: FaultyStorage, file: AppendFile) -> None:
-        super().__init__(file.path, file.detach())
-        self._storage = storage
-
-    def _do_write(self, views: list[memoryview]) -> int:
-        return self._faulty_write("append", views, super()._do_write)
-
-
-class FaultyRandomFile(_FaultyFile, RandomFile):
-    """A `RandomFile` of a `FaultyStorage`."""
-
-    def __init__(self, storage: FaultyStorage, file: RandomFile) -> None:
-        super().__init__(file.path, file.detach())
-        self._storage = storage
-
-    def _do_write(self, view: memoryview, offset: int) -> int:
-        write = super()._do_write
-        return self._faulty_write("write_at", [view], lambda views: write(views[0], offset))
-
-    def _do_read(self, view: memoryview, offset: int) -> int:
-        return self._storage.attempt("read_at", self.path, partial(super()._do_read, view, offset))
-
-
-def _first(views: list[memoryview], count: int) -> list[memoryview]:
-    """The first `count` bytes of `views`: not all of them, and never none."""
-    whole = b"".join(views)
-    return [memoryview(whole)[: max(1, min(count, len(whole) - 1))]]
+    def free_space(self, path: StrPath) -> int:  # noqa: D102
+        return self.attempt("free_space", path, partial(super().free_space, path))

@@ -3,7 +3,7 @@
 Everything is written in numbered batches, each of three operations: a group
 ``/b<i>``, a dataset in it, its values. `held` reads a file with plain h5py,
 checks that every batch in it is whole, and says which are there; so a test
-compares sets of names.
+compares sets of names. A stream, if there is one, is ``/stream/frames``, its frames ``f<i>``.
 """
 
 from __future__ import annotations
@@ -67,13 +67,23 @@ def held(path: str | os.PathLike[str]) -> set[str]:
 def held_in(file: h5py.File) -> set[str]:
     """The same for a file that is open."""
     names = set(file)
-    for name in names - {"old"}:
+    if "stream" in names:
+        names.remove("stream")
+        names |= frames_in(file["stream/frames"])
+    for name in names - {"old"} - {name for name in names if name.startswith("f")}:
         assert set(file[name]) == {"data"}, f"half of batch {name}"
         np.testing.assert_array_equal(file[name]["data"][()], values(int(name[1:])), name)
     if "old" in names:
         assert file["old"].attrs["kept"] == "yes"
         np.testing.assert_array_equal(file["old/data"][()], np.arange(10))
     return names
+
+
+def frames_in(dataset: h5py.Dataset) -> set[str]:
+    """``f0``, ``f1`` and so on: the frames of the stream; fails unless each is whole."""
+    for number, frame in enumerate(dataset[()]):
+        np.testing.assert_array_equal(frame, values(number), f"frame {number}")
+    return {f"f{number}" for number in range(len(dataset))}
 
 
 def batches(*numbers: int, old: bool = False) -> set[str]:

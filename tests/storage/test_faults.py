@@ -12,7 +12,7 @@ import pytest
 from safeh5.storage import Storage
 from safeh5.testing.faults import EFFECTS, Call, Fault, FaultyStorage, Killed, disk_full, each_call
 
-LOOKING = {"exists", "stat", "list_directory", "free_space"}
+CANNOT_FAIL = {"exists"}
 
 
 def _prepare(path: Path) -> None:
@@ -57,6 +57,10 @@ USES: dict[str, Callable[[Storage, Path], object]] = {
     "unlink": lambda s, p: s.unlink(p / "file"),
     "make_directory": lambda s, p: s.make_directory(p / "new"),
     "remove_tree": lambda s, p: s.remove_tree(p / "tree"),
+    "stat": lambda s, p: s.stat(p / "file"),
+    "list_directory": lambda s, p: s.list_directory(p),
+    "free_space": lambda s, p: s.free_space(p),
+    "probe": lambda s, p: s.map(p / "file").probe(),
 }
 
 
@@ -65,7 +69,7 @@ def test_every_effect_of_storage_has_a_fault() -> None:
         name for name, _ in inspect.getmembers(Storage, inspect.isfunction) if not name.startswith("_")
     }
     composed = {"write_new"}
-    assert methods - LOOKING - composed <= set(EFFECTS)
+    assert methods - CANNOT_FAIL - composed <= set(EFFECTS)
     assert set(USES) == set(EFFECTS)
 
 
@@ -90,6 +94,12 @@ def test_without_a_fault_nothing_is_different(tmp_path: Path, effect: str) -> No
         USES[effect](storage, tmp_path / str(number))
     left, right = ({f.name: f.is_file() and f.read_bytes() for f in (tmp_path / n).iterdir()} for n in "01")
     assert left == right
+
+
+def test_memory_can_be_short_too(tmp_path: Path) -> None:
+    _prepare(tmp_path)
+    with pytest.raises(MemoryError):
+        FaultyStorage(Fault("map", memory=True)).map(tmp_path / "file")
 
 
 def test_the_nth_call_on_a_matching_path_fails_as_often_as_asked(tmp_path: Path) -> None:

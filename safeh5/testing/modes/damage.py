@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import multiprocessing
-import os
 import random
-import resource
 import shutil
 import time
 import traceback
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -27,14 +25,9 @@ from safeh5.testing.harness.corpus import keep
 from safeh5.testing.harness.places import working_directory
 from safeh5.testing.harness.report import Report
 from safeh5.testing.harness.settings import Settings
+from safeh5.testing.harness.watched import Unfinished, bound_memory, watch
 from safeh5.testing.modes.templates import Template, make_templates
 from safeh5.testing.world import batches, held
-
-MEMORY = 1 << 30
-"""Bytes of address space that the process may add to what it has when the cases begin."""
-
-PATIENCE = 30.0
-"""Seconds without news after which the process hangs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,37 +48,12 @@ def run(report: Report, settings: Settings) -> None:
         more = None if settings.cases is None else settings.cases - report.cases
         with working_directory() as path:
             order = _Order(settings.seed, report.cases, more, settings.left, str(path), str(settings.corpus))
-            if _watch(report, order):
-                return
-
-
-def _watch(report: Report, order: _Order) -> bool:
-    """Run a process; returns whether it did all it was told to."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=work, args=(order, theirs))
-    process.start()
-    theirs.close()
-    doing: dict[str, Any] = {}
-    try:
-        while ours.poll(PATIENCE):
-            kind, news = ours.recv()
-            if kind == "end":
-                return True
-            _note(report, kind, news)
-            doing = news if kind == "begin" else {}
-        problem = f"nothing was heard for {PATIENCE} s"
-    except EOFError:
-        process.join()
-        problem = f"the process ended with {process.exitcode}"
-    finally:
-        process.kill()
-        process.join()
-    if not doing:
-        raise AssertionError(f"before the first case: {problem}")
-    report.cases += 1
-    report.failed(problem, _keep(order, {**doing, "text": problem}))
-    return False
+            try:
+                watch(work, order, partial(_note, report))
+            except Unfinished as problem:
+                report.cases += 1
+                facts = {**problem.doing, "text": str(problem)}
+                report.failed(str(problem), _keep(order, facts))
 
 
 def _note(report: Report, kind: str, news: dict[str, Any]) -> None:
@@ -110,7 +78,7 @@ def work(order: _Order, news: Connection) -> None:
     logging.disable(logging.CRITICAL)
     root = Path(order.root)
     templates = make_templates(root / "templates")
-    _bound_memory()
+    bound_memory()
     until = None if order.seconds is None else time.monotonic() + order.seconds
     number = order.first
     while (until is None or time.monotonic() < until) and (
@@ -119,13 +87,6 @@ def work(order: _Order, news: Connection) -> None:
         _case(order, templates, number, news)
         number += 1
     news.send(("end", {}))
-
-
-def _bound_memory() -> None:
-    pages = int(Path("/proc/self/statm").read_text().split()[0]) if os.path.exists("/proc/self/statm") else 0
-    if pages:
-        limit = pages * resource.getpagesize() + MEMORY
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def _case(order: _Order, templates: list[Template], number: int, news: Connection) -> None:

@@ -11,10 +11,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import safeh5
+from safeh5.h5 import journaled_file
+from safeh5.microdata import MicroDataGroup, MicroDataset
 from safeh5.storage import Storage
 from safeh5.testing.crash import Ack, Workload, die
-from safeh5.testing.world import operations, write_batch
+from safeh5.testing.world import ELEMENTS, operations, values, write_batch
 
 
 def commit(target: str, storage: Storage, ack: Ack, **options: Any) -> None:
@@ -27,6 +31,51 @@ def commit(target: str, storage: Storage, ack: Ack, **options: Any) -> None:
         if number == 1:
             session.checkpoint()
     session.commit()
+    ack("committed")
+
+
+def write_trees(target: str, storage: Storage, ack: Ack) -> None:
+    """Trees, each one batch."""
+    with safeh5.open(target, storage=storage) as session:
+        for number in range(3):
+            session.write(MicroDataGroup(f"b{number}", children=[MicroDataset("data", values(number))]))
+            ack(f"b{number}")
+    ack("committed")
+
+
+def stream_frames(target: str, storage: Storage, ack: Ack, **options: Any) -> None:
+    """Frames, each durable on return, with a checkpoint on the way."""
+    with safeh5.open(target, storage=storage, segment_bytes=900, **options) as session:
+        frames = session.stream("/stream/frames", shape=(ELEMENTS,), dtype="<i4")
+        for number in range(6):
+            frames.append(values(number))
+            ack(f"f{number}")
+            if number == 3:
+                session.checkpoint()
+    ack("committed")
+
+
+def stream_in_groups(target: str, storage: Storage, ack: Ack) -> None:
+    """Frames of which every third is waited for, and the others with it."""
+    with safeh5.open(target, storage=storage, durability="flush") as session:
+        frames = session.stream("/stream/frames", shape=(ELEMENTS,), dtype="<i4")
+        for first in (0, 3):
+            frames.extend(np.array([values(first), values(first + 1)]))
+            frames.append(values(first + 2))
+            session.sync()
+            for number in range(first, first + 3):
+                ack(f"f{number}")
+    ack("committed")
+
+
+def through_h5py(target: str, storage: Storage, ack: Ack) -> None:
+    """An `h5py.File` whose changes are journaled."""
+    session = safeh5.open(target, storage=storage, durability="interval")
+    with journaled_file(session) as file:
+        for number in range(3):
+            file.create_group(f"b{number}").create_dataset("data", data=values(number))
+            file.flush()
+            ack(f"b{number}")
     ack("committed")
 
 
@@ -166,8 +215,9 @@ def open_with_replay(target: str, storage: Storage, ack: Ack) -> None:
 WORKLOADS: dict[str, Workload] = {
     function.__name__: function
     for function in (
-        commit, overwrite, suspend_and_resume, roll_back, roll_back_and_keep, die_working, acquire,
-        come_and_go, resume_and_go_on, fill, fill_a_little, replay,
-        recover_by_roll_back, purge, salvage, open_with_replay,
+        commit, write_trees, stream_frames, stream_in_groups, through_h5py, overwrite,
+        suspend_and_resume, roll_back, roll_back_and_keep, die_working, acquire, come_and_go,
+        resume_and_go_on, fill, fill_a_little, replay, recover_by_roll_back, purge, salvage,
+        open_with_replay,
     )
 }  # fmt: skip
