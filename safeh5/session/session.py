@@ -64,6 +64,7 @@ from safeh5.recovery.report import ResumeReport
 from safeh5.session import ending
 from safeh5.session.core import SessionCore
 from safeh5.session.parts import Parts
+from safeh5.session.reading import reading, renew_failed
 from safeh5.session.state import State
 from safeh5.session.stream import Stream
 from safeh5.session.streaming import absolute, new_dataset, open_stream, require_items
@@ -94,6 +95,7 @@ class Session(SessionCore):
         snapshot, and closes when something is written.
         """
         with self._working():
+            renew_failed(self._workspace, self._log.records if self._log.in_batch else 0)
             return self._workspace.file(self._all_durable)
 
     def describe_reference(self, reference: Any) -> StoredReference | None:
@@ -128,7 +130,8 @@ class Session(SessionCore):
             If there is no room; the batch does not exist, the session goes on.
         """
         with self.batch():
-            plan = plan_write(tree, FileNamespace(self.file), exist_ok=exist_ok, overwrite=overwrite)
+            with reading(self._workspace):
+                plan = plan_write(tree, FileNamespace(self.file), exist_ok=exist_ok, overwrite=overwrite)
             for operation, payload in plan.operations(self._options.frame_bytes):
                 self._record(operation, payload)
             for path in plan.paths.values():
@@ -179,10 +182,13 @@ class Session(SessionCore):
             if known := self._streams.get(path):
                 require_items(known, shape, dtype)
                 return known
-            if FileNamespace(self.file).kind(path) is None:
+            with reading(self._workspace):
+                is_new = FileNamespace(self.file).kind(path) is None
+            if is_new:
                 self.write(new_dataset(self.file, path, shape, dtype, chunks, compression, attrs, options))
                 self.on_cancel(partial(self._streams.forget, path))
-            return self._streams.add(open_stream(self, path, shape, dtype))
+            with reading(self._workspace):
+                return self._streams.add(open_stream(self, path, shape, dtype))
 
     def rewind(self, stream: Stream | str, length: int) -> int:
         """Drop the items of a stream from `length` on; journaled like everything else.

@@ -77,6 +77,9 @@ class Workspace(Protocol):
     def finish(self, lsn: int) -> None:
         """Close the staging file with everything up to `lsn` in it: whole, and durable."""
 
+    def check(self) -> None:
+        """Raise if the disk below the staging file has failed: what it reads as are zeros since then."""
+
     def drop(self) -> None:
         """Let go of the staging file; everything open on it becomes invalid."""
 
@@ -191,6 +194,11 @@ class Inline:
         self._staging = None
         staging.finish(lsn)
 
+    def check(self) -> None:
+        """Ask the staging file, if there is one."""
+        if self._staging is not None:
+            self._staging.check()
+
     def drop(self) -> None:
         """Let go of the staging file; everything open on it becomes invalid."""
         staging, self._staging, self._doubtful = self._staging, None, False
@@ -200,8 +208,7 @@ class Inline:
     def _is_sound(self) -> bool:
         """Whether the disk below the staging file has not failed."""
         try:
-            if self._staging is not None:
-                self._staging.check()
+            self.check()
         except (ApplyError, FreeSpaceError):
             return False
         return True

@@ -12,7 +12,7 @@ from safeh5.testing.harness.corpus import kept
 from safeh5.testing.harness.registry import replay, run
 from safeh5.testing.harness.settings import Settings
 
-CASES = {"model": 40, "kill": 100, "damage": 250}
+CASES = {"model": 40, "kill": 100, "faults": 150, "damage": 250}
 
 
 @pytest.mark.parametrize("mode", CASES)

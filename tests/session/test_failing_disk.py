@@ -376,3 +376,19 @@ def test_an_interrupt_in_the_last_steps_of_a_commit_lets_go_of_everything_and_re
     with safeh5.open(target, resume=True):
         pass
     assert held(target) == batches(0, old=True) and entries(target) == []
+
+
+def test_what_cannot_be_read_while_a_write_is_planned_is_one_of_our_errors(tmp_path: Path) -> None:
+    for nth in range(1, 30):
+        target = tmp_path / f"{nth}.h5"
+        make_old(target)
+        disk = FaultyStorage(Fault("read_at", nth=nth))
+        session = safeh5.open(target, storage=disk)
+        try:
+            session.stream("/old/frames", shape=(3,), dtype="u2")
+        except SafeH5Error as error:
+            assert str(target) in str(error)
+        disk.mend()
+        # The file that was read as zeros is not gone on with.
+        assert held_in(session.file) >= {"old"}
+        session.rollback()

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 import safeh5
+from safeh5.errors import ApplyError
 from safeh5.h5 import journaled_file
 from safeh5.microdata import MicroDataGroup, MicroDataset
+from safeh5.session import Session
 from safeh5.storage import Storage
 from safeh5.testing.crash import Ack, Workload, die
 from safeh5.testing.world import ELEMENTS, operations, values, write_batch
@@ -161,13 +163,21 @@ LIMIT = 3000
 def fill(target: str, storage: Storage, ack: Ack, batches: int = 100_000, limit: int = LIMIT) -> None:
     """Go on with whatever session there is, with a journal that is pruned every few batches."""
     session = safeh5.open(target, storage=storage, resume=True, journal_limit=limit)
-    for number in range(sum(name != "old" for name in session.file), batches):
+    for number in range(_written(session), batches):
         write_batch(session, number)
         ack(f"b{number}")
         assert journal_bytes(target) <= limit + 2 * (limit // 4), "the journal is too large"
     if batches < 100_000:
         session.commit()
         ack("committed")
+
+
+def _written(session: Session) -> int:
+    """How many batches there are already; reading goes past safeh5, and so do its errors."""
+    try:
+        return sum(name != "old" for name in session.file)
+    except RuntimeError as error:
+        raise ApplyError(f"cannot be read: {error}", path=session.target) from error
 
 
 def fill_a_little(target: str, storage: Storage, ack: Ack) -> None:
