@@ -8,6 +8,7 @@ session; `status`, `recover` and `verify` are for afterwards.
 from safeh5 import errors
 from safeh5.errors import SafeH5Error
 from safeh5.events import ProgressEvent
+from safeh5.h5 import File
 from safeh5.microdata import (
     EmptyMicroDataset,
     ExpandableMicroDataset,
@@ -40,6 +41,7 @@ __all__ = [
     "EmptyMicroDataset",
     "ExpandableMicroDataset",
     "ExternalLink",
+    "File",
     "HardLink",
     "MicroData",
     "MicroDataGroup",

@@ -16,6 +16,7 @@ same facts are attributes, for programs.
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 from collections.abc import Iterable
@@ -96,7 +97,7 @@ class WaitError(SafeH5Error):
     """Somebody else is at work; call again later."""
 
 
-class SessionLockedError(WaitError):
+class SessionLockedError(WaitError, BlockingIOError):
     """Another session holds the lock of this target.
 
     Attributes
@@ -152,7 +153,7 @@ class RecoverError(SafeH5Error):
     """What was acknowledged is in the journal; recovery brings it back."""
 
 
-class InterruptedSessionError(RecoverError):
+class InterruptedSessionError(RecoverError, OSError):
     """The target has an interrupted session and nobody said what to do with it."""
 
 
@@ -270,9 +271,13 @@ class SessionStateError(InputError, RuntimeError):
 class TargetNotFoundError(InputError, FileNotFoundError):
     """There is no file at the path and the mode does not create one."""
 
+    errno = errno.ENOENT
+
 
 class TargetExistsError(InputError, FileExistsError):
     """There is a file at the path and the mode is ``'x'``."""
+
+    errno = errno.EEXIST
 
 
 class NotHDF5Error(InputError, OSError):
@@ -281,6 +286,16 @@ class NotHDF5Error(InputError, OSError):
 
 class NotWritableError(InputError, OSError):
     """The directory of the target cannot be written, or its file system cannot lock."""
+
+
+class TargetReadOnlyError(InputError, PermissionError):
+    """The file at the path may not be written."""
+
+    errno = errno.EACCES
+
+
+class TargetIsOpenError(InputError, OSError):
+    """The file is open in this process, in a way that does not go with what was asked for."""
 
 
 class NothingToRecoverError(InputError):

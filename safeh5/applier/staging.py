@@ -93,7 +93,9 @@ class Staging:
             return cls._open(place, fence, below, "w", creation)
 
     @classmethod
-    def copy_of(cls, place: Place, source: str, progress: Progress = silent) -> Staging:
+    def copy_of(
+        cls, place: Place, source: str, creation: FileCreation, progress: Progress = silent
+    ) -> Staging:
         """A staging file that begins as a copy of `source`.
 
         Raises
@@ -107,10 +109,10 @@ class Staging:
             forget_checkpoint(place.storage, place.path)
             place.storage.copy_file(source, place.path, progress)
             below = Pager.open(place.storage, place.path, place.shown)
-            return cls._open(place, fence, below, "r+", FileCreation())
+            return cls._open(place, fence, below, "r+", creation)
 
     @classmethod
-    def last_checkpoint(cls, place: Place) -> Staging | None:
+    def last_checkpoint(cls, place: Place, creation: FileCreation) -> Staging | None:
         """The staging file as it was at its last checkpoint; None when it has none."""
         if not place.storage.exists(place.path):
             return None
@@ -120,7 +122,7 @@ class Staging:
                 fence.release(remove=True)
                 return None
             below = Pager.restore(place.storage, place.path, redo, place.shown)
-            return cls._open(place, fence, below, "r+", FileCreation(), redo.applied)
+            return cls._open(place, fence, below, "r+", creation, redo.applied)
 
     @classmethod
     def _open(
@@ -139,9 +141,7 @@ class Staging:
                 mode,
                 driver="fileobj",
                 fileobj=below,
-                libver=creation.libver,
-                userblock_size=creation.userblock_size,
-                track_order=creation.track_order,
+                **creation.arguments(new=mode == "w"),
             )
             _forbid_evictions(file.id)
             return cls(place, fence, below, file, applied)
@@ -247,6 +247,10 @@ class Staging:
     def _close_hdf5(self) -> None:
         self.applier.release()
         with Uninterrupted():
+            # Identifiers that were made by opening the file once more, too: while
+            # one is left libhdf5 keeps the file open.
+            self.file.id._close_open_objects(h5f.OBJ_ALL & ~h5f.OBJ_FILE)
+            self.file.id._close_open_objects(h5f.OBJ_FILE)
             self.file.close()
 
 

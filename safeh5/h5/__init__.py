@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import h5py
 
-from safeh5.errors import InvalidOptionError
-from safeh5.h5 import patches
-from safeh5.h5.door import Door
-from safeh5.h5.ids import Journaled, adopt
+from safeh5.h5.file import File, identifier
+from safeh5.h5.ids import Journaled
 from safeh5.h5.recorder import Recorder, SessionRecorder
 from safeh5.session import Session
 
-__all__ = ["Recorder", "SessionRecorder", "is_journaled", "journaled_file"]
+__all__ = ["File", "Recorder", "SessionRecorder", "is_journaled", "journaled_file"]
 
 
 def journaled_file(session: Session | Recorder) -> h5py.File:
@@ -42,14 +40,7 @@ def journaled_file(session: Session | Recorder) -> h5py.File:
         objects show would then not be what was written through them.
     """
     recorder: Recorder = SessionRecorder(session) if isinstance(session, Session) else session
-    if not recorder.file_id.get_intent():
-        raise InvalidOptionError(
-            f"the file of this session is applied to by another process ({recorder.target})",
-            hint="Open the session with applier='inline'",
-        )
-    patches.install()
-    door = Door.of(recorder)
-    return h5py.File(adopt(recorder.file_id, door))
+    return h5py.File(identifier(recorder))
 
 
 def is_journaled(obj: h5py.HLObject) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+from dataclasses import dataclass
 from typing import Any, NoReturn
 from weakref import WeakValueDictionary
 
@@ -16,6 +18,25 @@ from safeh5.operations.model import Operation
 _NOT_SAID = 0xFFFF  # H5F_ACC_DEFAULT: as the file that holds the link
 
 _doors: WeakValueDictionary[Any, Door] = WeakValueDictionary()
+
+
+@dataclass(slots=True)
+class Handle:
+    """One opening of a journaled file.
+
+    Attributes
+    ----------
+    name : str
+        The path that it was opened by.
+    driver : str or None
+        The driver that was asked for.
+    closed : bool
+        Whether its user has closed it.
+    """
+
+    name: str
+    driver: str | None = None
+    closed: bool = False
 
 
 class Door:
@@ -33,6 +54,8 @@ class Door:
         external links, have another one.
     target : bytes
         Path of the file that the user works on.
+    handles : dict of int to Handle
+        How the file was opened, by the numbers of its identifiers.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -40,6 +63,7 @@ class Door:
         self.file_id = recorder.file_id
         self.fileno = self.file_id.fileno
         self.target = os.fsencode(recorder.target)
+        self.handles: dict[int, Handle] = {}
         self._access: tuple[Any, h5p.PropLAID] = (None, self._link_access(h5p.create(h5p.LINK_ACCESS)))
 
     @classmethod
@@ -75,6 +99,60 @@ class Door:
             lapl.set_elink_acc_flags(h5f.ACC_RDONLY)
         return lapl
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether HDF5 has closed the file, which a full disk brings about."""
+        return not self.file_id.valid
+
+    def release(self, handle: Any, *, objects: bool) -> None:
+        """Close one of the file's identifiers; the session commits with the last thing that is open.
+
+        Parameters
+        ----------
+        handle : FileID
+            What is closed.
+        objects : bool
+            Whether everything that was opened through it is closed as well. If
+            not, the file stays open as long as any of it does.
+
+        Raises
+        ------
+        SafeH5Error
+            If the session cannot commit; everything is then open as before, to be
+            tried again.
+        """
+        if self.recorder.ended:
+            return
+        if self.recorder.commits and (self.is_lost or not self._others(handle, objects=objects)):
+            self.recorder.close()
+        elif not self.is_lost:
+            close_plainly(handle, objects=objects)
+        self.handle(handle.id).closed = True
+        if not self.recorder.ended:
+            # What is still open decides when the file ends, and not this identifier.
+            handle.door = copy.copy(self)
+
+    def handle(self, number: int) -> Handle:
+        """How the file was opened for the identifier `number`."""
+        return self.handles.setdefault(number, Handle(os.fsdecode(self.target)))
+
+    def abandon(self, handle: Any, error: BaseException) -> None:
+        """`error` leaves the ``with`` block of `handle`: the session ends without commit.
+
+        Unless others have the file open: they go on, and meet the error themselves
+        if nobody catches it.
+        """
+        if self.recorder.commits and (self.is_lost or not self._others(handle, objects=True)):
+            self.recorder.abandon(error)
+        else:
+            self.release(handle, objects=True)
+
+    def _others(self, handle: Any, *, objects: bool) -> bool:
+        """Whether anything is open beside `handle`, of what users have opened."""
+        own = h5f.get_obj_count(handle, h5f.OBJ_ALL | h5f.OBJ_LOCAL) if objects else 1
+        applier = h5f.get_obj_count(self.file_id, h5f.OBJ_ALL | h5f.OBJ_LOCAL)
+        return bool(h5f.get_obj_count(self.file_id, h5f.OBJ_ALL) > applier + own)
+
     def holds(self, oid: Any) -> bool:
         """Whether an identifier belongs to this file."""
         return bool(oid.fileno == self.fileno)
@@ -104,6 +182,14 @@ class Door:
 def door_of(oid: Any) -> Door | None:
     """The door of the file that a plain identifier belongs to, if it is journaled."""
     return _doors.get(oid.fileno)
+
+
+def close_plainly(handle: Any, *, objects: bool) -> None:
+    """Close an identifier of a file that stays open, as h5py would."""
+    if objects:
+        h5f.FileID._close_open_objects(handle, h5f.OBJ_LOCAL | ~h5f.OBJ_FILE)
+        h5f.FileID._close_open_objects(handle, h5f.OBJ_LOCAL | h5f.OBJ_FILE)
+    h5f.FileID.close(handle)
 
 
 def refused(function: Any, *args: Any, **kwargs: Any) -> NoReturn:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from h5py import h5f
 
 from safeh5.h5 import native
 from safeh5.h5.door import door_of
-from safeh5.h5.ids import Journaled, adopt
+from safeh5.h5.ids import FileID, Journaled, adopt
 
 
 def get_file_id(obj: Any) -> Any:
@@ -17,14 +18,19 @@ def get_file_id(obj: Any) -> Any:
 
 
 def get_name(obj: Any) -> bytes:
-    """`h5py.h5f.get_name`: the target, which is the file the user works on."""
-    name: bytes = obj.door.target
-    return name
+    """`h5py.h5f.get_name`: the path that the user's file was opened by."""
+    if isinstance(obj, FileID):
+        return obj.name if obj.valid else native.get_file_name(obj)  # type: ignore[no-any-return]
+    file = native.get_file_id(obj)
+    return os.fsencode(obj.door.handle(file.id).name)
 
 
 def flush(obj: Any, scope: int = h5f.SCOPE_LOCAL) -> None:
     """`h5py.h5f.flush`: everything recorded so far is durable when it returns."""
-    obj.recorder.flush()
+    if obj.valid:
+        obj.recorder.flush()
+    else:
+        native.flush(obj, scope)
 
 
 def get_obj_ids(where: Any = h5f.OBJ_ALL, types: int = h5f.OBJ_ALL) -> list[Any]:

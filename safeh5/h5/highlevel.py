@@ -58,4 +58,12 @@ def file_exit(file: Any, kind: Any, error: BaseException | None, trace: Any) -> 
     if error is None:
         native.file_exit(file, kind, error, trace)
     elif file.id:
-        file.id.recorder.abandon(error)
+        file.id.door.abandon(file.id, error)
+
+
+def file_session(file: Any) -> Any:
+    """The session of a journaled file."""
+    session = getattr(getattr(file.id, "recorder", None), "session", None)
+    if session is None:
+        raise AttributeError("'File' object has no attribute 'session': it is not journaled")
+    return session

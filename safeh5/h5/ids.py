@@ -11,12 +11,13 @@ the file: it is changed without a record, and recorded whole when it is linked.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from h5py import h5a, h5d, h5f, h5g, h5l, h5p, h5s, h5t
 
 from safeh5.h5 import links, native, writing
-from safeh5.h5.door import Door
+from safeh5.h5.door import Door, Handle
 from safeh5.h5.native import phil
 from safeh5.h5.paths import object_path, path_of, text
 from safeh5.h5.recorder import Recorder
@@ -212,8 +213,8 @@ class FileID(GroupID, h5f.FileID):  # type: ignore[misc]
 
     @property
     def name(self) -> bytes:
-        """Path of the target."""
-        return self.door.target
+        """The path that the file was opened by."""
+        return os.fsencode(self.door.handle(self.id).name)
 
     @property
     def valid(self) -> bool:
@@ -223,7 +224,7 @@ class FileID(GroupID, h5f.FileID):  # type: ignore[misc]
         with it. ``File.close()`` must still commit then, or say why it cannot,
         and not take the file for closed.
         """
-        return not self.is_lost or not self.recorder.ended
+        return not self.is_lost or not (self.recorder.ended or self.door.handle(self.id).closed)
 
     @property
     def is_lost(self) -> bool:
@@ -233,21 +234,41 @@ class FileID(GroupID, h5f.FileID):  # type: ignore[misc]
     def _close_open_objects(self, types: int) -> None:
         """What `h5py.File.close` calls before `close`: here is where the session commits.
 
-        h5py calls it twice, for the objects and then for the file. The session
-        closes both; when it cannot commit, everything stays open, to be tried
-        again.
+        h5py calls it twice, for the objects and then for the file. All is done in
+        the second.
         """
         if types & h5f.OBJ_FILE:
-            self.recorder.close()
+            self.door.release(self, objects=True)
+
+    def close(self) -> None:
+        """As `h5py.h5f.FileID.close`; commits if nothing of the file is open any more."""
+        with phil:
+            if self.valid:
+                self.door.release(self, objects=False)
+
+    def get_access_plist(self) -> h5p.PropFAID:
+        """As `h5py.h5f.FileID.get_access_plist`, with the driver that was asked for.
+
+        What is opened with it is opened by HDF5 itself, and not through the file
+        object of the staging file.
+        """
+        plist = super().get_access_plist()
+        getattr(plist, _DRIVERS.get(self.door.handle(self.id).driver, "set_fapl_sec2"))()
+        return plist
 
     def reopen(self) -> Any:
         """Another identifier of the same file."""
-        return adopt(self, self.door)
+        with phil:
+            made, handle = adopt(super().reopen(), self.door), self.door.handle(self.id)
+            self.door.handles[made.id] = Handle(handle.name, handle.driver)
+            return made
 
     def start_swmr_write(self) -> None:
         """Refused: readers see the file at commit, whole."""
         self.door.refuse("single-writer/multiple-reader mode", hint="Readers see the file after close()")
 
+
+_DRIVERS: dict[str | None, str] = {"core": "set_fapl_core", "stdio": "set_fapl_stdio"}
 
 _CLASSES: dict[type, type[Any]] = {
     h5d.DatasetID: DatasetID,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from h5py import AttributeManager, File, Group, h5a, h5d, h5ds, h5f, h5g, h5i, h5o, h5r, h5t
 from h5py._objects import phil
 
-__all__ = ["phil"]
+__all__ = ["File", "phil"]
 
 # --- identifiers
 open_object = h5o.open
@@ -56,3 +56,4 @@ unmount = h5f.unmount
 group_setitem = Group.__setitem__
 attribute_create = AttributeManager.create
 file_exit = File.__exit__
+file_init = File.__init__

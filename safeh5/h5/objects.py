@@ -72,7 +72,7 @@ def create_group(loc: Any, name: bytes | None, lcpl: Any = None, gcpl: Any = Non
         attr_order=gcpl.get_attr_creation_order(),
     )
     door.record(operation)
-    return adopt(native.open_group(door.file_id, place.path.encode()), door)
+    return adopt(native.open_group(loc, place.path.encode()), door)
 
 
 def create_dataset(
@@ -100,7 +100,7 @@ def create_dataset(
         path=place.path, type=encoded, space=space.encode(), layout=layout, committed_type=committed
     )
     door.record(operation)
-    return adopt(native.open_dataset(door.file_id, place.path.encode(), dapl), door)
+    return adopt(native.open_dataset(loc, place.path.encode(), dapl), door)
 
 
 def _refuse_prefix(layout: model.Layout, dapl: Any, path: str, door: Door) -> None:

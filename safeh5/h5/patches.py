@@ -27,6 +27,7 @@ in h5py               replaced                                     because
 ``Group``             ``__setitem__``                              see `highlevel`
 ``AttributeManager``  create                                       see `highlevel`
 ``File``              ``__exit__``                                 see `highlevel`
+``File``              ``session`` (added)                          the session of a journaled file
 ====================  ===========================================  =================================
 
 The methods of identifiers are not replaced but overridden, in `ids`:
@@ -147,6 +148,7 @@ def install() -> None:
             _replace(patch.owner, patch.name, _dispatcher(patch))
         for owner, name, ours, identifier in METHODS:
             _replace(owner, name, _method(getattr(owner, name), ours, identifier))
+        _replace(File, "session", property(highlevel.file_session))
 
 
 def uninstall() -> None:
@@ -154,11 +156,14 @@ def uninstall() -> None:
     with phil:
         while _replaced:
             owner, name, original = _replaced.pop()
-            setattr(owner, name, original)
+            if original is None:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, original)
 
 
-def _replace(owner: Any, name: str, replacement: Function) -> None:
-    _replaced.append((owner, name, getattr(owner, name)))
+def _replace(owner: Any, name: str, replacement: Any) -> None:
+    _replaced.append((owner, name, getattr(owner, name, None)))
     setattr(owner, name, replacement)
 
 

@@ -23,6 +23,10 @@ class Recorder(Protocol):
         """Path of the file that the user works on, shown as its name."""
 
     @property
+    def commits(self) -> bool:
+        """Whether the file is closed for good when its last user closes it."""
+
+    @property
     def ended(self) -> bool:
         """Whether it has come to an orderly end, so that closing has nothing left to do."""
 
@@ -46,10 +50,15 @@ class SessionRecorder:
     ----------
     session : Session
         An open session.
+    commits : bool
+        Whether closing the file commits the session; not if somebody else opened
+        it, who ends it.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, commits: bool = True) -> None:
         self.session = session
+        self.commits = commits
+        self._flushed = -1
 
     @property
     def file_id(self) -> h5f.FileID:
@@ -71,13 +80,19 @@ class SessionRecorder:
         return self.session.record(operation, payload)
 
     def flush(self) -> None:
-        """See `Session.sync`."""
-        self.session.sync()
+        """Make everything durable, and a checkpoint of it; inside a batch, what can be."""
+        durable = self.session.sync()
+        if durable != self._flushed and not self.session.in_batch:
+            self.session.checkpoint()
+            self._flushed = self.session.durable_lsn
 
     def close(self) -> None:
         """See `Session.commit`."""
         self.session.commit()
 
     def abandon(self, error: BaseException) -> None:
-        """End the session as its `on_error` says."""
-        self.session.__exit__(type(error), error, error.__traceback__)
+        """End the session as its `on_error` says; one in which nothing was changed just ends."""
+        if self.session.has_changes:
+            self.session.__exit__(type(error), error, error.__traceback__)
+        else:
+            self.session.rollback()

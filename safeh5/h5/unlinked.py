@@ -88,7 +88,7 @@ def _boxes(shape: tuple[int, ...], item_bytes: int) -> Iterator[model.Box]:
 
 
 def _attributes(obj: Any, path: str, door: Door) -> None:
-    made = native.open_object(door.file_id, path.encode())
+    made = native.open_object(obj, path.encode())
     for name in attributes.names_of(obj):
         attribute = native.open_attribute(obj, name)
         pending = attributes.PendingAttribute(name, attribute.get_type(), attribute.get_space())

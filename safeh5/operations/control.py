@@ -8,7 +8,7 @@ how it ended.
 from __future__ import annotations
 
 import time
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import h5py
 import msgspec
@@ -19,21 +19,55 @@ from safeh5.storage.fingerprint import Fingerprint
 
 
 class FileCreation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How a new HDF5 file is made: arguments of ``h5py.File`` that leave a mark in it.
+    """How the HDF5 file is made and opened: arguments of ``h5py.File``; None is h5py's default.
+
+    The first six leave a mark in a file that is made. The others hold whenever
+    it is opened, so that a replay stores things as the session did: `libver`
+    decides which features of HDF5 there are at all.
 
     Attributes
     ----------
-    libver : str or None
-        Lowest file format version to use; None is h5py's default.
     userblock_size : int or None
         Bytes before the HDF5 signature.
-    track_order : bool or None
-        Whether the root group keeps creation order.
+    track_order, track_times : bool or None
+        Of the root group.
+    fs_strategy, fs_persist, fs_threshold, fs_page_size
+        How free space in the file is managed.
+    libver : str, tuple of str, or None
+        Lowest, or lowest and highest, file format version to use.
+    alignment_threshold, alignment_interval, meta_block_size
+        How objects are placed in the file.
+    rdcc_nslots, rdcc_nbytes, rdcc_w0, page_buf_size, min_meta_keep, min_raw_keep
+        Caches of HDF5; without a mark in the file.
     """
 
-    libver: str | None = None
+    libver: str | tuple[str, str] | None = None
     userblock_size: int | None = None
     track_order: bool | None = None
+    track_times: bool | None = None
+    fs_strategy: str | None = None
+    fs_persist: bool | None = None
+    fs_threshold: int | None = None
+    fs_page_size: int | None = None
+    alignment_threshold: int | None = None
+    alignment_interval: int | None = None
+    meta_block_size: int | None = None
+    rdcc_nslots: int | None = None
+    rdcc_nbytes: int | None = None
+    rdcc_w0: float | None = None
+    page_buf_size: int | None = None
+    min_meta_keep: int | None = None
+    min_raw_keep: int | None = None
+
+    def arguments(self, *, new: bool) -> dict[str, Any]:
+        """The arguments of ``h5py.File`` for a file that is made, or for one that is there."""
+        names = [name for name in self.__struct_fields__ if new or name not in _MARKS]
+        given = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+_OF_SPACE = ("fs_strategy", "fs_persist", "fs_threshold", "fs_page_size")
+_MARKS = frozenset(("userblock_size", "track_order", "track_times", *_OF_SPACE))
 
 
 class Writer(msgspec.Struct, frozen=True, omit_defaults=True):

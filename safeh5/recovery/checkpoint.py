@@ -12,7 +12,7 @@ from safeh5.applier.staging import Place
 from safeh5.errors import CheckpointLostError, JournalError, NotHDF5Error, recover_command
 from safeh5.events import logger
 from safeh5.journal import JournalScan, Kind
-from safeh5.operations.control import CheckpointRecord, decode_control
+from safeh5.operations.control import CheckpointRecord, FileCreation, decode_control
 from safeh5.storage import Storage
 from safeh5.storage.pager import newest_applied, read_redo
 
@@ -31,7 +31,7 @@ def promised(journal: JournalScan) -> int:
         return journal.anchor.applied if journal.anchor else 0
 
 
-def open_checkpoint(place: Place, journal: JournalScan) -> Staging | None:
+def open_checkpoint(place: Place, journal: JournalScan, creation: FileCreation) -> Staging | None:
     """The staging file at its last checkpoint; None when the journal must make it again, and can.
 
     Raises
@@ -43,7 +43,7 @@ def open_checkpoint(place: Place, journal: JournalScan) -> Staging | None:
     staging = None
     if not problem:
         try:
-            staging = Staging.last_checkpoint(place)
+            staging = Staging.last_checkpoint(place, creation)
         except NotHDF5Error as error:
             problem = error.message
     if staging is None and journal.anchor is not None:

@@ -45,7 +45,9 @@ class Child:
 
     def __init__(self, begin: orders.Begin, storage: Storage) -> None:
         names = Names(os.fsdecode(begin.target), os.fsdecode(begin.sidecar))
-        staging = Staging.last_checkpoint(staging_place(storage, names, begin.session_id))
+        staging = Staging.last_checkpoint(
+            staging_place(storage, names, begin.session_id), begin.session.creation
+        )
         after = staging.applied if staging is not None else 0
         self._follower = Follower(storage, names.sidecar, begin.session_id, after=after)
         # Before a file is begun anew: a journal that begins at an anchor could not fill it.

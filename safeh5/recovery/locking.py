@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from safeh5.errors import NotHDF5Error, NotWritableError
+from safeh5.errors import NotHDF5Error, NotWritableError, SafeH5Error
 from safeh5.storage import Names, Owner, Storage, TargetLock
 
 
@@ -23,6 +23,8 @@ def lock_target(storage: Storage, names: Names, timeout: float) -> TargetLock:
     try:
         lock.acquire(timeout)
     except OSError as error:
+        if isinstance(error, SafeH5Error):
+            raise
         if not os.path.isdir(names.directory):
             reason = "there is no such directory"
         else:

@@ -78,7 +78,7 @@ def begin_staging(
         return Staging.create(place, session.creation)
     if not any_base:
         require_base(names, session)
-    return Staging.copy_of(place, names.target, progress)
+    return Staging.copy_of(place, names.target, session.creation, progress)
 
 
 def replay(
@@ -102,7 +102,9 @@ def replay(
     staging = None
     # For a result that goes elsewhere a target that others changed is the worse beginning.
     if not _cheap_to_rebuild(session, journal) or (any_base and not _has_base(names, session)):
-        staging = open_checkpoint(staging_place(storage, names, journal.session_id), journal)
+        staging = open_checkpoint(
+            staging_place(storage, names, journal.session_id), journal, session.creation
+        )
     if staging is None:
         staging = begin_staging(storage, names, journal.session_id, session, progress, any_base=any_base)
     return apply_records(staging, storage, journal, progress)

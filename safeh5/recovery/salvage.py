@@ -58,7 +58,7 @@ def salvage(
     audit = _audit(storage, scan)
     while True:
         # What the last checkpoint holds is not lost, whatever happened to the journal before it.
-        staging = open_checkpoint(staging_place(storage, names, scan.session_id), scan)
+        staging = open_checkpoint(staging_place(storage, names, scan.session_id), scan, session.creation)
         if staging is None:
             staging = begin_staging(storage, names, scan.session_id, session, progress, any_base=any_base)
         try:

@@ -52,6 +52,7 @@ def open(
     backlog_bytes: int = 1024 * MIB,
     on_backlog: Literal["block", "raise"] = "block",
     progress: Progress = silent,
+    creation: FileCreation | None = None,
     storage: Storage | None = None,
 ) -> Session:
     """Begin a session on an HDF5 file.
@@ -100,6 +101,9 @@ def open(
         call that finds more waits or raises `BacklogFull`.
     progress : callable, optional
         Gets `ProgressEvent` while copying and replaying.
+    creation : FileCreation, optional
+        All arguments of `h5py.File` at once, instead of `libver`,
+        `userblock_size` and `track_order`; for `safeh5.File`.
 
     Returns
     -------
@@ -127,7 +131,8 @@ def open(
         ),
         on_error=choose(OnError, on_error, "on_error"),
         verify=choose(VerifyLevel, verify, "verify"),
-        creation=FileCreation(libver=libver, userblock_size=userblock_size, track_order=track_order),
+        creation=creation
+        or FileCreation(libver=libver, userblock_size=userblock_size, track_order=track_order),
         checkpoints=CheckpointOptions(checkpoint_bytes, checkpoint_seconds),
         applier=choose(ApplierKind, applier, "applier"),
         backlog=BacklogOptions(backlog_bytes, _blocks(on_backlog)),

@@ -100,6 +100,21 @@ class SessionCore:
         return self._workspace.lag()[1]
 
     @property
+    def has_changes(self) -> bool:
+        """Whether anything was written in this session."""
+        return self._workspace.journaled
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether the new file begins as a copy of the target."""
+        return self._parts.record.copy
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the session is open, and this process is not a fork of the one that opened it."""
+        return self.state is State.OPEN and os.getpid() == self._pid
+
+    @property
     def in_batch(self) -> bool:
         """Whether a batch is open."""
         return self._log.in_batch
@@ -374,6 +389,16 @@ class SessionCore:
         finally:
             if held:
                 self._mutex.release()
+
+    def close_file(self) -> None:
+        """Close the HDF5 file under construction of a session that was sealed, unless it is in use."""
+        if os.getpid() != self._pid or self.state is State.OPEN or not self._acquire_soon():
+            return
+        try:
+            with suppress(SafeH5Error, OSError):
+                self._workspace.drop()
+        finally:
+            self._mutex.release()
 
     def _acquire_soon(self) -> bool:
         """The mutex, if it can be had within `_SEAL_SECONDS`."""

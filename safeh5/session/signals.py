@@ -29,6 +29,9 @@ class Sealable(Protocol):
     def seal_now(self, reason: str) -> None:
         """Seal the journal and let go."""
 
+    def close_file(self) -> None:
+        """Close the HDF5 file under construction."""
+
 
 _open: weakref.WeakSet[Sealable] = weakref.WeakSet()
 _registered_by: int | None = None
@@ -43,6 +46,11 @@ def watch(session: Sealable) -> None:
         atexit.register(_at_exit, os.getpid())
     if _in_main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _on_term)
+
+
+def watched() -> list[Sealable]:
+    """The sessions of this process that have not ended."""
+    return list(_open)
 
 
 def forget(session: Sealable) -> None:
@@ -67,13 +75,18 @@ def _on_term(number: int, frame: FrameType | None) -> None:
 def _at_exit(pid: int) -> None:
     # A forked child runs this too, and has no session.
     if pid == os.getpid():
-        _seal_all("the end of the program")
+        for session in _seal_all("the end of the program"):
+            # libhdf5 closes what is open when the process ends, and must not
+            # find a file object whose interpreter is gone.
+            session.close_file()
 
 
-def _seal_all(reason: str) -> None:
-    for session in list(_open):
+def _seal_all(reason: str) -> list[Sealable]:
+    sessions = list(_open)
+    for session in sessions:
         try:
             session.seal_now(reason)
         except Exception:
             # The others are to be sealed all the same, and the process ends anyway.
             logger.exception("a session could not be sealed; it is left interrupted")
+    return sessions

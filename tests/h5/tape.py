@@ -28,6 +28,7 @@ class Tape:
     """
 
     target = "/data/run.h5"
+    commits = True
 
     def __init__(self, path: Path, mode: str = "w", **options: object) -> None:
         self._file = h5py.File(path, mode, **options)
@@ -61,6 +62,7 @@ class Tape:
 
     def close(self) -> None:
         self.applier.release()
+        self._file.id._close_open_objects(h5py.h5f.OBJ_ALL)
         self._file.close()
         self.ended = True
 

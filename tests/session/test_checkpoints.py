@@ -155,7 +155,7 @@ def test_a_checkpoint_of_an_earlier_staging_file_is_never_used_for_the_next(tmp_
     staging = Staging.create(place(tmp_path, Storage()), FileCreation())
     fill(staging, "other")
     staging.drop()
-    assert Staging.last_checkpoint(place(tmp_path, Storage())) is None
+    assert Staging.last_checkpoint(place(tmp_path, Storage()), FileCreation()) is None
 
 
 @pytest.mark.parametrize("checkpoints", [1, 2, 3])
@@ -180,7 +180,7 @@ def test_killed_while_a_staging_file_is_begun_anew_the_last_checkpoint_is_whole_
             pass
         else:
             break
-        found = Staging.last_checkpoint(place(directory, Storage()))
+        found = Staging.last_checkpoint(place(directory, Storage()), FileCreation())
         outcomes.add(found is None)
         if found is not None:
             assert found.applied == checkpoints and sorted(found.file) == names
