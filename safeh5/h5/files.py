@@ -20,7 +20,8 @@ def get_file_id(obj: Any) -> Any:
 def get_name(obj: Any) -> bytes:
     """`h5py.h5f.get_name`: the path that the user's file was opened by."""
     if isinstance(obj, FileID):
-        return obj.name if obj.valid else native.get_file_name(obj)  # type: ignore[no-any-return]
+        name: bytes = obj.name if obj.valid else native.get_file_name(obj)
+        return name
     file = native.get_file_id(obj)
     return os.fsencode(obj.door.handle(file.id).name)
 
