@@ -284,6 +284,13 @@ class NotHDF5Error(InputError, OSError):
     """The target exists and is not an HDF5 file (or not a whole one)."""
 
 
+class NotReadableError(InputError, PermissionError):
+    """This user may not read the file, or not the session's directory."""
+
+    def __init__(self, message: str, **kwargs: str | None) -> None:
+        super().__init__(message, **kwargs)  # type: ignore[arg-type]
+
+
 class NotWritableError(InputError, OSError):
     """The directory of the target cannot be written, or its file system cannot lock."""
 

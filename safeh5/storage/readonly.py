@@ -22,6 +22,16 @@ class ReadOnlyFile(StagingFile):
     happens to its name.
     """
 
+    @property
+    def inode(self) -> int:
+        """The inode number of the file, whatever its name is now."""
+        return self._file.inode
+
+    @property
+    def modified(self) -> int:
+        """When the file was last written, nanoseconds since the epoch."""
+        return self._file.status().st_mtime_ns
+
     def _guard(self, action: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def without_collecting(argument: Any) -> Any:
             # The last reference to an h5py object, dropped here by the garbage

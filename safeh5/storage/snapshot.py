@@ -137,11 +137,6 @@ class SnapshotFile(ReadOnlyFile):
         return self._registration is not None
 
     @property
-    def inode(self) -> int:
-        """The inode number of the file, whatever its name is now."""
-        return self._file.inode
-
-    @property
     def stale(self) -> bool:
         """Whether a newer checkpoint was begun."""
         return self._newer_begun()
