@@ -9,6 +9,7 @@ from safeh5 import errors
 from safeh5.errors import SafeH5Error
 from safeh5.events import ProgressEvent
 from safeh5.h5 import File
+from safeh5.live import LiveState, LiveView, Shows, Tail, TailEnd, TailItem, live
 from safeh5.microdata import (
     EmptyMicroDataset,
     ExpandableMicroDataset,
@@ -43,6 +44,8 @@ __all__ = [
     "ExternalLink",
     "File",
     "HardLink",
+    "LiveState",
+    "LiveView",
     "MicroData",
     "MicroDataGroup",
     "MicroDataset",
@@ -53,13 +56,18 @@ __all__ = [
     "Reference",
     "SafeH5Error",
     "Session",
+    "Shows",
     "SoftLink",
     "State",
     "StatusReport",
+    "Tail",
+    "TailEnd",
+    "TailItem",
     "VerifyLevel",
     "VerifyReport",
     "Written",
     "errors",
+    "live",
     "open",
     "recover",
     "status",

@@ -285,7 +285,7 @@ class NotHDF5Error(InputError, OSError):
 
 
 class NotReadableError(InputError, PermissionError):
-    """This user may not read the file, or not the session's directory."""
+    """The file may not be read by this user, or not the session's directory."""
 
     def __init__(self, message: str, **kwargs: str | None) -> None:
         super().__init__(message, **kwargs)  # type: ignore[arg-type]

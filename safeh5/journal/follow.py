@@ -23,7 +23,7 @@ from typing import Final, Self
 
 from safeh5.errors import JournalError
 from safeh5.journal.findings import Damage
-from safeh5.journal.format import WHOLE, Kind
+from safeh5.journal.format import BARRIERS, WHOLE, Kind
 from safeh5.journal.marks import Marks
 from safeh5.journal.place import Journal, Place
 from safeh5.journal.reader import Frame, make_frame
@@ -55,6 +55,12 @@ class Follower:
         Whose journal, 16 bytes.
     after : int
         Records up to this LSN are not wanted.
+
+    Attributes
+    ----------
+    noted : Kind or None
+        The latest word on the session as such that was passed: RESUME, SEAL,
+        COMMIT or ROLLBACK.
     """
 
     def __init__(self, storage: Storage, directory: StrPath, session_id: bytes, after: int = 0) -> None:
@@ -71,6 +77,7 @@ class Follower:
         self._open = self._whole = 0
         self._whole_end = 0
         self._begun = False
+        self.noted: Kind | None = None
 
     @property
     def settled(self) -> int:
@@ -175,6 +182,8 @@ class Follower:
             self._open, self._whole, self._whole_end = 0, frame.batch, frame.lsn
         elif frame.kind == _ABORT:
             self._cancel(frame)
+        elif frame.kind in BARRIERS:
+            self.noted = Kind(frame.kind)
         if frame.lsn <= self._position:
             # Handed out before, or not wanted.
             self._last_batch, self._whole = self._whole or self._last_batch, 0

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -21,7 +22,13 @@ from typing import Final
 
 import h5py
 
-from safeh5.errors import JournalError, NotHDF5Error, NotReadableError, TargetNotFoundError
+from safeh5.errors import (
+    JournalError,
+    LiveViewExpiredError,
+    NotHDF5Error,
+    NotReadableError,
+    TargetNotFoundError,
+)
 from safeh5.journal.format import MAX_SEGMENT_HEADER, FormatError, SegmentHeader
 from safeh5.journal.segment import segment_paths
 from safeh5.storage import Names, Storage
@@ -104,7 +111,7 @@ def current_session(storage: Storage, names: Names) -> bytes | None:
 
 
 @contextlib.contextmanager
-def _reading(names: Names):  # type: ignore[no-untyped-def]
+def _reading(names: Names) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
@@ -133,13 +140,13 @@ def open_newest(storage: Storage, names: Names, keep_bytes: int) -> Shown:
         session = current_session(storage, names)
         if session is not None:
             with _reading(names):
-                snapshot = SnapshotFile.of(
-                    storage, names.staging, session, names.target, limit=keep_bytes
-                )
+                snapshot = SnapshotFile.of(storage, names.staging, session, names.target, limit=keep_bytes)
             if snapshot is not None:
-                return _of_checkpoint(snapshot, session, names)
+                with contextlib.suppress(LiveViewExpiredError):
+                    return _of_checkpoint(snapshot, session, names)
+                continue
         with contextlib.suppress(FileNotFoundError):
-            return _of_target(storage, names, session)
+            return open_target(storage, names, session)
         if session is not None and current_session(storage, names) == session:
             return _empty(names, session)
     raise TargetNotFoundError("there is neither a file nor a session of safeh5", path=names.target)
@@ -151,7 +158,16 @@ def _of_checkpoint(snapshot: SnapshotFile, session: bytes, names: Names) -> Show
     return Shown(file, Shows.CHECKPOINT, session, snapshot.redo.applied, made, snapshot)
 
 
-def _of_target(storage: Storage, names: Names, session: bytes | None) -> Shown:
+def open_target(storage: Storage, names: Names, session: bytes | None) -> Shown:
+    """The target itself, opened.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is none.
+    NotHDF5Error, NotReadableError
+        It cannot be read.
+    """
     try:
         below = ReadOnlyFile(storage.open_readonly(names.target), names.target)
     except PermissionError as error:
@@ -165,7 +181,8 @@ def _opened(below: ReadOnlyFile, names: Names) -> h5py.File:
         return h5py.File(names.target, "r", driver="fileobj", fileobj=below)
     except BaseException as error:
         below.close()
-        if isinstance(error, OSError) and not isinstance(error, TargetNotFoundError) and error.errno is None:
+        refused = isinstance(error, OSError) and error.errno is None
+        if refused and not isinstance(error, LiveViewExpiredError):
             raise NotHDF5Error(f"HDF5 does not open the file: {error}", path=names.target) from error
         raise
 

@@ -25,7 +25,8 @@ from safeh5.storage import Names, Storage, TargetLock
 from safeh5.storage.pager import read_redo
 from safeh5.storage.snapshot import SnapshotFile, newest_checkpoint
 
-_SHORTEST, _LONGEST: Final = 0.001, 0.02
+_SHORTEST: Final = 0.001
+_LONGEST: Final = 0.02
 _LOCK_SECONDS: Final = 0.25
 
 
@@ -163,7 +164,12 @@ class LiveView(Mapping[str, Any]):
         return True
 
     def tail(
-        self, path: str, start: int | None = None, *, timeout: float | None = None, wait_for_resume: bool = False
+        self,
+        path: str,
+        start: int | None = None,
+        *,
+        timeout: float | None = None,
+        wait_for_resume: bool = False,
     ) -> Tail:
         """Follow a stream: its items, each as soon as it is durable, long before the next checkpoint.
 
