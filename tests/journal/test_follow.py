@@ -167,7 +167,8 @@ def test_nothing_new_costs_no_reading_at_all(tmp_path: Path) -> None:
         assert len(storage.calls) == before
         assert taken(follower.advance()) == []
         # The look for the next segment, which is not there.
-        assert [call.effect for call in storage.calls[before:]] == ["read_bytes"]
+        reading = [call.effect for call in storage.calls[before:] if call.effect != "stat"]
+        assert reading == ["read_bytes"]
 
 
 def test_the_cost_follows_what_is_new_and_not_the_segment(tmp_path: Path) -> None:
