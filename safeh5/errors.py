@@ -130,19 +130,28 @@ class FreeSpaceError(SafeH5Error):
 
 
 class DiskFullError(FreeSpaceError, OSError):
-    """A write found no room (ENOSPC, EDQUOT, EFBIG); it was not acknowledged.
+    """A write found no room (ENOSPC, EDQUOT, EFBIG), or would leave too little; it was not acknowledged.
 
     Attributes
     ----------
     needed : int or None
-        Bytes that the refused write needs, where known.
+        Bytes that the refused call needs, where known.
+    missing : int or None
+        Bytes that have to be freed for it, where known.
     """
 
     def __init__(
-        self, message: str, *, needed: int | None = None, errno: int | None = None, **kwargs: str | None
+        self,
+        message: str,
+        *,
+        needed: int | None = None,
+        missing: int | None = None,
+        errno: int | None = None,
+        **kwargs: str | None,
     ) -> None:
         super().__init__(message, **kwargs)  # type: ignore[arg-type]
         self.needed = needed
+        self.missing = missing
         self.errno = errno
 
 
@@ -162,7 +171,11 @@ class SessionFailedError(RecoverError):
 
 
 class JournalWriteError(RecoverError, OSError):
-    """The journal could not be written (EIO, EROFS, a failed fsync)."""
+    """The journal could not be written (EIO, EROFS, a failed fsync).
+
+    After a failed write the session goes on when the disk does; after a failed
+    fsync it has FAILED.
+    """
 
     def __init__(self, message: str, *, errno: int | None = None, **kwargs: str | int | None) -> None:
         super().__init__(message, **kwargs)  # type: ignore[arg-type]

@@ -141,3 +141,40 @@ class BacklogOptions:
 
     limit_bytes: int = 1024 * MIB
     block: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DiskOptions:
+    """When free space is too little; None lets the size of the file system decide.
+
+    Attributes
+    ----------
+    warn_below : int or None
+        Free bytes below which a warning is logged; by default 1 GiB, and on
+        small file systems a twentieth.
+    refuse_below : int or None
+        Free bytes that no record may cut into, so that there is room to end the
+        session; by default 16 MiB, and on small file systems a hundredth. 0
+        writes to the last byte.
+    reserve : int or None
+        Bytes set aside in the sidecar for ending the session when others have
+        taken all the rest; by default 1 MiB, and on small file systems a 256th.
+        0 sets none aside.
+    """
+
+    warn_below: int | None = None
+    refuse_below: int | None = None
+    reserve: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("warn_below", "refuse_below", "reserve"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise InvalidOptionError(f"{name}={value} is no number of bytes")
+
+    def of(self, size: int) -> tuple[int, int, int]:
+        """`warn_below`, `refuse_below` and `reserve` for a file system of `size` bytes."""
+        refuse = min(16 * MIB, size // 100) if self.refuse_below is None else self.refuse_below
+        warn = min(1024 * MIB, size // 20) if self.warn_below is None else self.warn_below
+        reserve = min(MIB, size // 256) if self.reserve is None else self.reserve
+        return max(warn, refuse), refuse, reserve

@@ -108,6 +108,11 @@ class Applier:
             raise self._refused(operation, lsn, f"{type(error).__name__}: {error}") from error
         self._check()
 
+    @property
+    def chunk_cache_bytes(self) -> int:
+        """Bytes of values that HDF5 may keep in memory, for the datasets kept open."""
+        return self._context.chunk_cache_bytes
+
     def release(self) -> None:
         """Forget the objects kept open between operations; needed before the file is closed."""
         self._context.forget()

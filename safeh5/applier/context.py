@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from h5py import h5d, h5f, h5g, h5o, h5p, h5r, h5t
+from h5py import h5d, h5f, h5g, h5i, h5o, h5p, h5r, h5t
 
 from safeh5.operations.values import StoredReference, decode_space
 
@@ -43,6 +43,12 @@ class Context:
                 self.forget()
             self._datasets[path] = found
         return found
+
+    @property
+    def chunk_cache_bytes(self) -> int:
+        """Bytes of values that HDF5 may keep in memory, for the datasets kept open."""
+        each: int = h5i.get_file_id(self.root).get_access_plist().get_cache()[2]
+        return each * len(self._datasets)
 
     def forget(self) -> None:
         """Close the datasets kept open: paths may mean other objects from here on."""

@@ -25,13 +25,15 @@ from h5py import h5f
 from safeh5.applier.applier import Applier
 from safeh5.applier.superblock import clear_open_mark
 from safeh5.errors import ApplyError, DiskFullError, NotHDF5Error, SafeH5Error
-from safeh5.events import Progress, silent
+from safeh5.events import Progress, logger, silent
 from safeh5.journal.failures import NO_SPACE
 from safeh5.operations.control import FileCreation
 from safeh5.options import MIB
 from safeh5.storage import Storage, TargetLock
+from safeh5.storage.copying import NoRoomError
 from safeh5.storage.interrupts import Uninterrupted
 from safeh5.storage.pager import Pager, forget_checkpoint, read_redo
+from safeh5.storage.redo import PAGE
 
 FENCE_SECONDS: Final = 60.0
 _CACHE_KEPT: Final = 4 * MIB
@@ -112,6 +114,13 @@ class Staging:
             return cls._open(place, fence, below, "r+", creation)
 
     @classmethod
+    def over(cls, place: Place, source: str, creation: FileCreation) -> Staging:
+        """`source` to look at, which takes no room and no time, and becomes a staging file by `own`."""
+        with _fenced(place) as fence:
+            below = Pager.over(place.storage, source, place.shown)
+            return cls._open(place, fence, below, "r+", creation)
+
+    @classmethod
     def last_checkpoint(cls, place: Place, creation: FileCreation) -> Staging | None:
         """The staging file as it was at its last checkpoint; None when it has none."""
         if not place.storage.exists(place.path):
@@ -158,9 +167,42 @@ class Staging:
             raise NotHDF5Error(f"HDF5 does not open the file: {error}", path=below.path) from error
 
     @property
+    def borrowed(self) -> bool:
+        """Whether this is still another file, which is only looked at: see `over`."""
+        return self._below.borrowed
+
+    def own(self, progress: Progress = silent) -> None:
+        """Copy the file that was only looked at, to change the copy; objects that are open stay valid.
+
+        Raises
+        ------
+        DiskFullError, ApplyError
+            It could not be copied; it can still be looked at, and this be called again.
+        """
+        place, source = self._place, self._below.path
+        with _telling(place.path):
+            forget_checkpoint(place.storage, place.path)
+            method = place.storage.copy_file(source, place.path, progress)
+            logger.info("%s is copied (%s) to be changed", source, method.value)
+            copy = place.storage.open_random(place.path)
+            try:
+                self._below.rebase(copy)
+            except BaseException:
+                copy.close()
+                raise
+
+    def tell_reads(self, tell: bool) -> None:
+        """Whether those who read `file` are told when the disk fails; not while it is changed."""
+        self._below.tells_reads = tell
+
+    @property
     def file_id(self) -> h5f.FileID:
         """The low-level identifier of the open file."""
         return self.file.id
+
+    def unwritten(self, fresh: int) -> int:
+        """Bytes that the next checkpoint writes at most, `fresh` bytes having been applied since the last."""
+        return self.held_bytes + PAGE + min(fresh, self.applier.chunk_cache_bytes)
 
     def check(self) -> None:
         """Raise if a write below libhdf5 has failed; the file is then lost, the journal is not."""
@@ -229,6 +271,7 @@ class Staging:
 
     def drop(self) -> None:
         """Let go of the file without caring for what was not checkpointed."""
+        self.tell_reads(False)
         if self._below.error is None:
             # From here on libhdf5 writes nothing any more: see `StagingFile`.
             self._below.error = OSError("the staging file is being dropped")
@@ -329,10 +372,14 @@ def staging_failed(error: OSError, path: str) -> DiskFullError | ApplyError:
     """The error for a failed disk below the staging file."""
     safe = "The target is untouched and everything acknowledged is in the journal"
     if error.errno in NO_SPACE:
+        needed, free = (error.needed, error.free) if isinstance(error, NoRoomError) else (None, 0)
+        detail = "" if needed is None else f"; {needed} bytes are needed and {free} are free"
         return DiskFullError(
-            f"there is no room for the new HDF5 file: {error.strerror}",
+            f"there is no room for the new HDF5 file: {error.strerror}{detail}",
             path=path,
             errno=error.errno,
+            needed=needed,
+            missing=None if needed is None else needed - free,
             safe=safe,
             hint="Free space and call again, or commit later with: safeh5 recover",
         )

@@ -22,6 +22,17 @@ def disk_full(error: OSError, what: str, directory: str, needed: int) -> DiskFul
     )  # fmt: skip
 
 
+def refused(error: OSError, what: str, directory: str) -> JournalWriteError:
+    """For a write that the disk refused for another reason; it left nothing behind."""
+    return JournalWriteError(
+        f"{what}: {error.strerror or error}",
+        errno=error.errno,
+        path=directory,
+        safe="The record was not written. " + _SAFE,
+        hint="See to the disk and call again: the session goes on if the disk does. " + _advice(directory),
+    )
+
+
 def broken(error: OSError, what: str, directory: str) -> JournalWriteError:
     """For a failure after which nobody knows what is on the disk."""
     return JournalWriteError(

@@ -60,6 +60,10 @@ def unreadable(mapped: MappedFile) -> str:
     return ""
 
 
+class SyncFailedError(OSError):
+    """The fsync of a new segment failed: what the disk is worth is not known any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewSegment:
     """A segment whose header is on disk under a temporary name.
@@ -83,13 +87,16 @@ class NewSegment:
         Raises
         ------
         OSError
-            It could not be done, and what was begun has been removed if possible.
+            It could not be done, and what was begun has been removed if possible;
+            a `SyncFailedError` if it was the sync.
         """
         temporary = self.path + NEW_SUFFIX
         if self.storage.exists(temporary):
             self.storage.unlink(temporary)
         try:
-            self.storage.write_new(temporary, self.header.pack())
+            with self.storage.create(temporary) as file:
+                file.write([self.header.pack()])
+                _sync(file)
         except OSError:
             with contextlib.suppress(OSError):
                 self.storage.unlink(temporary)
@@ -105,3 +112,10 @@ class NewSegment:
         self.storage.rename(self.path + NEW_SUFFIX, self.path)
         self.storage.sync_directory(self.directory)
         return self.storage.open_append(self.path)
+
+
+def _sync(file: AppendFile) -> None:
+    try:
+        file.sync()
+    except OSError as error:
+        raise SyncFailedError(error.errno, error.strerror, file.path) from error

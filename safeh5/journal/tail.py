@@ -9,6 +9,8 @@ Invariants
    frame is written: `_unsettled` says that there may be some.
 3. After a failed fsync, or a failed attempt to cut off, nothing is written
    any more: the fate of the pages is unknown and a second fsync proves nothing.
+   A write that failed is another matter, whatever the reason: it is cut off, and
+   the next one may succeed. Whether the disk can be believed, the next fsync tells.
 4. A segment that has a successor is durable up to the length stated there.
 5. A segment is removed only when a later one begins with an anchor that is durable.
 """
@@ -32,7 +34,7 @@ from safeh5.errors import (
 )
 from safeh5.events import logger
 from safeh5.journal.batches import BatchState
-from safeh5.journal.failures import NO_SPACE, broken, disk_full, poisoned
+from safeh5.journal.failures import NO_SPACE, broken, disk_full, poisoned, refused
 from safeh5.journal.format import (
     SEGMENT_HEADER_SIZE,
     FormatError,
@@ -40,7 +42,7 @@ from safeh5.journal.format import (
     SegmentHeader,
     encode_meta,
 )  # fmt: skip
-from safeh5.journal.segment import NewSegment, StrPath
+from safeh5.journal.segment import NewSegment, StrPath, SyncFailedError
 from safeh5.journal.tip import Tip
 from safeh5.options import Durability, JournalOptions
 from safeh5.storage.files import Storage
@@ -198,6 +200,8 @@ class JournalTail:
         what = f"beginning segment {segment.path} failed"
         try:
             segment.prepare()
+        except SyncFailedError as error:
+            raise self._poison(error, f"fsync of {segment.path} failed") from error
         except OSError as error:
             raise self._refused(error, SEGMENT_HEADER_SIZE, what) from error
         try:
@@ -207,12 +211,12 @@ class JournalTail:
             raise self._poison(error, what) from error
 
     def _refused(self, error: OSError, needed: int, what: str) -> SafeH5Error:
-        """The error for a write that failed; without room for it the writer stays usable."""
+        """The error for a write that failed and was taken back; the writer stays usable."""
         if self._unsettled:
             self._settle()
         if error.errno in NO_SPACE:
             return disk_full(error, what, self.directory, needed)
-        return self._poison(error, what)
+        return refused(error, what, self.directory)
 
     def _poison(self, error: OSError, what: str) -> JournalWriteError:
         self._failure = f"{what}: {error.strerror or error}"

@@ -15,10 +15,10 @@ from functools import partial
 
 import msgspec
 
-from safeh5.errors import ApplyError, InvalidOptionError, SafeH5Error
+from safeh5.errors import ApplyError, FreeSpaceError, InvalidOptionError, SafeH5Error
 from safeh5.events import Progress, silent
 from safeh5.options import VerifyLevel, choose
-from safeh5.recovery.act import carry_out, remove_leftovers
+from safeh5.recovery.act import carry_out
 from safeh5.recovery.describe import (
     damage_report,
     status_report,
@@ -27,6 +27,7 @@ from safeh5.recovery.describe import (
     unreadable_report,
 )
 from safeh5.recovery.evidence import Evidence, examine
+from safeh5.recovery.leftovers import release_reserve, remove_leftovers
 from safeh5.recovery.locking import lock_target, require_file
 from safeh5.recovery.plan import Plan, Step, make_plan
 from safeh5.recovery.report import (
@@ -151,18 +152,28 @@ def recover(
         evidence = examine(disk, names)
         return _dry(evidence, make_plan(evidence, chosen, output=target, purge=purge), target)
     lock = lock_target(disk, names, lock_timeout)
-    try:
-        remove_leftovers(disk, names)
+
+    def attempt() -> RecoveryReport:
         evidence = examine(disk, names, locked=False)
         plan = make_plan(evidence, chosen, output=target, purge=purge)
         act = partial(carry_out, disk, evidence, output=target, verify=level, progress=progress)
         try:
-            report = act(plan)
+            return act(plan)
         except ApplyError as error:
             if chosen is not Action.SALVAGE or error.lsn is None or Step.REPLAY not in plan.steps:
                 raise
             # The journal is sound and HDF5 refuses a record of it: go on without its batch.
-            report = act(make_plan(evidence, chosen, output=target, refused=True))
+            return act(make_plan(evidence, chosen, output=target, refused=True))
+
+    try:
+        remove_leftovers(disk, names)
+        try:
+            report = attempt()
+        except FreeSpaceError:
+            # The session has set room aside for its end, and this is it.
+            if not release_reserve(disk, names):
+                raise
+            report = attempt()
     finally:
         with suppress(OSError):
             # Released in any case; what may fail is removing the file.

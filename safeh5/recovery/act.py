@@ -25,6 +25,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
+from typing import Final
 
 from safeh5.applier import Staging
 from safeh5.applier.staging import wait_for_orphan
@@ -48,19 +49,23 @@ from safeh5.operations.control import (
     encode_control,
     now,
 )
-from safeh5.options import JournalOptions, VerifyLevel
+from safeh5.options import KIB, JournalOptions, VerifyLevel
 from safeh5.recovery import publish
 from safeh5.recovery.describe import damage_report, torn_report, unfinished_report
 from safeh5.recovery.evidence import Evidence
+from safeh5.recovery.leftovers import release_reserve
 from safeh5.recovery.note import SalvageNote, write_note
 from safeh5.recovery.plan import Plan, Step
-from safeh5.recovery.replay import replay, staging_place
+from safeh5.recovery.replay import replay, room_needed, staging_place
 from safeh5.recovery.report import Action, Condition, Loss, RecoveryReport
 from safeh5.recovery.salvage import salvage
 from safeh5.storage import AsideKind, Names, Storage
 from safeh5.storage.fingerprint import Fingerprint
-from safeh5.storage.pager import copy_checkpoint, forget_checkpoint
+from safeh5.storage.pager import copy_checkpoint, forget_checkpoint, trim_checkpoint
 from safeh5.storage.readers import remove_readers
+
+_MARGIN: Final = 256 * KIB
+"""Room for the journal's last records, and for what HDF5 adds to the data."""
 
 
 def carry_out(
@@ -114,9 +119,29 @@ class _Recovery:
             except BaseException as error:
                 self._leave_workshop()
                 if isinstance(error, OSError) and not isinstance(error, SafeH5Error):
-                    raise _failed(step, self.names, error) from error
+                    named = _failed(step, self.names, error)
+                    self._add_room(step, named)
+                    raise named from error
+                self._add_room(step, error)
                 raise
         return self._report()
+
+    def _add_room(self, step: Step, error: BaseException) -> None:
+        """After a full disk: give back the room that was taken, and say how much there is to free."""
+        scan, session = self.evidence.scan, self.evidence.session
+        if not isinstance(error, DiskFullError) or scan is None or session is None:
+            return
+        with contextlib.suppress(OSError, SafeH5Error):
+            if step is Step.REPLAY and scan.is_complete:
+                # Whatever was applied behind the last checkpoint can be applied again.
+                trim_checkpoint(self.storage, self.names.staging, scan.session_id)
+            free = self.storage.free_space(os.path.dirname(self.output or self.names.target))
+            needed = room_needed(self.storage, self.names, session, scan) + _MARGIN
+            if self.output is not None and self.storage.exists(self.names.staging):
+                needed += self.storage.stat(self.names.staging).st_size
+            error.needed, error.missing = needed, max(0, needed - free)
+            error.message += f" (up to {needed} bytes are needed, {free} are free)"
+            error.hint = f"Free {error.missing or needed} bytes and run the command again"
 
     def _leave_workshop(self) -> None:
         """Remove what was being built, which on a full disk is in the way."""
@@ -266,6 +291,7 @@ class _Recovery:
         if not damaged and scan is not None and scan.is_complete:
             # The journal alone can make the staging file again.
             forget_checkpoint(self.storage, self.names.staging)
+        release_reserve(self.storage, self.names)
         aside = self.names.aside(kind, self._session_id())
         self.storage.rename(self.names.sidecar, aside)
         self.storage.sync_directory(self.names.directory)
@@ -357,10 +383,3 @@ def _save_tail(storage: Storage, names: Names, torn: TornTail, kept: str) -> boo
         storage.copy_metadata(names.target, kept)
     storage.sync_directory(names.directory)
     return True
-
-
-def remove_leftovers(storage: Storage, names: Names) -> None:
-    """Remove what finished sessions of this target left behind; the caller holds the lock."""
-    for path in names.leftovers():
-        logger.info("removing %s, a leftover of a finished session", path)
-        publish.remove_garbage(storage, path)

@@ -149,7 +149,7 @@ class Child:
     def report(self) -> None:
         """Tell the session how far it is."""
         self._told = time.monotonic()
-        tell(orders.Applied(self.applied, self._looked_at))
+        tell(orders.Applied(self.applied, self._looked_at, self.staging.unwritten(self._fresh_bytes)))
 
     def _report_sometimes(self) -> None:
         if time.monotonic() - self._told >= _TELL_SECONDS:

@@ -6,6 +6,8 @@ its standard output. The end of either stream means that the other has gone.
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
 import safeh5.errors as errors
@@ -58,10 +60,14 @@ Order = Begin | Durable | Checkpoint | Finish
 
 
 class Applied(msgspec.Struct, frozen=True, tag="applied"):
-    """Everything up to `lsn` is applied; all that `Durable` named up to `upto` was looked at."""
+    """Everything up to `lsn` is applied; all that `Durable` named up to `upto` was looked at.
+
+    Of that, at most `held` bytes are in the child's memory only.
+    """
 
     lsn: int
     upto: int
+    held: int = 0
 
 
 class Checkpointed(msgspec.Struct, frozen=True, tag="checkpointed"):
@@ -93,6 +99,9 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     path: str | None = None
     safe: str | None = None
     hint: str | None = None
+    errno: int | None = None
+    needed: int | None = None
+    missing: int | None = None
 
     @classmethod
     def of(cls, error: SafeH5Error) -> Refused:
@@ -106,11 +115,14 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
             error.path,
             error.safe,
             error.hint,
+            *(getattr(error, name, None) for name in ("errno", "needed", "missing")),
         )
 
     def error(self, safe: str, hint: str | None) -> SafeH5Error:
         """The error again, with `safe` and `hint` where it said nothing."""
         kind: type[SafeH5Error] = getattr(errors, self.kind, errors.ApplyError)
+        if kind is errors.DiskFullError:
+            kind = partial(kind, errno=self.errno, needed=self.needed, missing=self.missing)  # type: ignore[assignment]
         return kind(
             self.message,
             path=self.path,

@@ -19,7 +19,9 @@ from safeh5.operations.control import SessionRecord
 from safeh5.options import MIB
 from safeh5.recovery.checkpoint import open_checkpoint
 from safeh5.storage import Names, Storage
+from safeh5.storage.copying import allocated
 from safeh5.storage.fingerprint import Fingerprint
+from safeh5.storage.pager import read_redo
 
 REBUILD_BYTES: Final = 64 * MIB
 
@@ -54,6 +56,7 @@ def begin_staging(
     progress: Progress = silent,
     *,
     any_base: bool = False,
+    only_look: bool = False,
 ) -> Staging:
     """The staging file as the session began with it.
 
@@ -67,6 +70,8 @@ def begin_staging(
         Told about copying.
     any_base : bool
         Take the target as it is now, changed or not; for results that go elsewhere.
+    only_look : bool
+        A target is not copied yet, but read until the staging file is asked to `Staging.own` it.
 
     Raises
     ------
@@ -78,6 +83,8 @@ def begin_staging(
         return Staging.create(place, session.creation)
     if not any_base:
         require_base(names, session)
+    if only_look:
+        return Staging.over(place, names.target, session.creation)
     return Staging.copy_of(place, names.target, session.creation, progress)
 
 
@@ -122,6 +129,29 @@ def _cheap_to_rebuild(session: SessionRecord, journal: JournalScan) -> bool:
     """
     base = session.base.size if session.copy and session.base is not None else 0
     return journal.is_complete and base + journal.record_bytes <= REBUILD_BYTES
+
+
+def room_needed(storage: Storage, names: Names, session: SessionRecord, journal: JournalScan) -> int:
+    """Bytes of room that `replay`, and closing what it makes, take; those it gives back are taken off.
+
+    Values are counted as they are in the journal: compressed, or written twice
+    to one place, they take less.
+    """
+    rebuilt = _cheap_to_rebuild(session, journal)
+    redo = None if rebuilt else read_redo(storage, names.staging, journal.session_id)
+    after = 0 if redo is None else redo.applied
+    fresh = sum(len(frame.payload) + len(frame.meta) for frame in records(storage, journal, after=after))
+    if redo is not None:
+        return fresh
+    there = allocated(storage.stat(names.staging)) if storage.exists(names.staging) else 0
+    return max(0, room_to_begin(storage, names, session) + fresh - there)
+
+
+def room_to_begin(storage: Storage, names: Names, session: SessionRecord) -> int:
+    """Bytes of room that a copy of the target takes, to begin with; none where it shares its blocks."""
+    if not session.copy or not storage.exists(names.target) or storage.shares_blocks(names.directory):
+        return 0
+    return allocated(storage.stat(names.target))
 
 
 def apply_records(staging: Staging, storage: Storage, journal: JournalScan, progress: Progress) -> Replayed:

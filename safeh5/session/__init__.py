@@ -13,6 +13,7 @@ from safeh5.options import (
     ApplierKind,
     BacklogOptions,
     CheckpointOptions,
+    DiskOptions,
     Durability,
     JournalOptions,
     Mode,
@@ -51,6 +52,9 @@ def open(
     applier: ApplierKind | str = ApplierKind.INLINE,
     backlog_bytes: int = 1024 * MIB,
     on_backlog: Literal["block", "raise"] = "block",
+    warn_below: int | None = None,
+    refuse_below: int | None = None,
+    reserve: int | None = None,
     progress: Progress = silent,
     creation: FileCreation | None = None,
     storage: Storage | None = None,
@@ -99,6 +103,14 @@ def open(
     backlog_bytes, on_backlog : int, {"block", "raise"}
         How many payload bytes may wait for the process beside, and whether a
         call that finds more waits or raises `BacklogFull`.
+    warn_below, refuse_below : int, optional
+        Free bytes on the disk below which a warning is logged, and below which
+        records are refused with `DiskFullError`. By default 1 GiB and 16 MiB,
+        and on small file systems 5 % and 1 % of their size; 0 for neither.
+    reserve : int, optional
+        Bytes set aside in the sidecar, so that the session can be ended when
+        others have filled the disk. By default 1 MiB, on file systems below
+        256 MiB a 256th; 0 for none.
     progress : callable, optional
         Gets `ProgressEvent` while copying and replaying.
     creation : FileCreation, optional
@@ -136,6 +148,7 @@ def open(
         checkpoints=CheckpointOptions(checkpoint_bytes, checkpoint_seconds),
         applier=choose(ApplierKind, applier, "applier"),
         backlog=BacklogOptions(backlog_bytes, _blocks(on_backlog)),
+        disk=DiskOptions(warn_below, refuse_below, reserve),
         lock_timeout=lock_timeout,
         progress=progress,
     )

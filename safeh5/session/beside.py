@@ -83,6 +83,7 @@ class Beside:
         self._wanted = False
         self._timer: threading.Timer | None = None
         self._lag = _Lag()
+        self._held = 0
         self.applied = 0
         self.checkpointed = 0
         self.finished = False
@@ -116,6 +117,12 @@ class Beside:
         """How long the oldest of them has been waiting."""
         with self._news:
             return self._lag.seconds
+
+    @property
+    def unwritten(self) -> int:
+        """Bytes that are still to be written to the staging file, as far as it is known."""
+        with self._news:
+            return self._lag.bytes + self._held
 
     def wait_for_room(self, limit: int, *, block: bool) -> None:
         """Return when no more than `limit` payload bytes wait to be applied.
@@ -265,7 +272,7 @@ class Beside:
             if news.lsn > self._died_at:
                 self._deaths, self._refused = 0, None
             self.applied = max(self.applied, news.lsn)
-            self._looked_at = news.upto
+            self._looked_at, self._held = news.upto, news.held
             self._lag.applied(news.lsn)
             self._tell_durable()
         elif isinstance(news, orders.Checkpointed):

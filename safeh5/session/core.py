@@ -180,6 +180,7 @@ class SessionCore:
 
     def _record(self, operation: Operation, payload: Buffer) -> int:
         """Append to the journal, then apply (invariant 2); a batch is open."""
+        self._log.disk.spend(memoryview(payload).nbytes)
         self._workspace.prepare()
         lsn = self._log.record(operation, payload)
         self._workspace.apply(operation, payload, lsn)

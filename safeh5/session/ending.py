@@ -44,6 +44,7 @@ def retire(parts: Parts) -> None:
 def set_aside(parts: Parts) -> None:
     """Keep the sidecar under a name that says what it is."""
     parts.log.journal.close()
+    parts.log.disk.release()
     aside = parts.names.aside(AsideKind.ROLLED_BACK, parts.session_id)
     parts.storage.rename(parts.names.sidecar, aside)
     parts.storage.sync_directory(parts.names.directory)

@@ -9,7 +9,7 @@ State machine of the log
     QUIET --begin--> IN BATCH --end----> QUIET      END is in the journal
                         |
                         +------abort---> QUIET      ABORT is in the journal
-                        +------abort---> OWING      ABORT could not be written (disk full)
+                        +------abort---> OWING      ABORT could not be written (disk full or failing)
     OWING --any append--> the ABORT that is owed goes first
 
 Invariants
@@ -24,9 +24,10 @@ Invariants
 from __future__ import annotations
 
 from safeh5._typing import Buffer
-from safeh5.errors import FreeSpaceError
+from safeh5.errors import FreeSpaceError, JournalWriteError
 from safeh5.events import logger
 from safeh5.journal import JournalWriter, Kind
+from safeh5.journal.format import BARRIERS
 from safeh5.operations import codec
 from safeh5.operations.control import (
     CheckpointRecord,
@@ -36,6 +37,7 @@ from safeh5.operations.control import (
     now,
 )
 from safeh5.operations.model import Operation
+from safeh5.session.disk import DiskWatch
 
 
 class BatchLog:
@@ -45,10 +47,13 @@ class BatchLog:
     ----------
     journal : JournalWriter
         Where to.
+    disk : DiskWatch
+        Has room for what ends a session, when the disk has none.
     """
 
-    def __init__(self, journal: JournalWriter) -> None:
+    def __init__(self, journal: JournalWriter, disk: DiskWatch) -> None:
         self.journal = journal
+        self.disk = disk
         self._batch: int | None = None
         self._owing: int | None = None
         self._records = 0
@@ -93,14 +98,22 @@ class BatchLog:
         self._owing = batch
         try:
             self.settle()
-        except FreeSpaceError as error:
-            logger.warning("batch %s is cancelled, to be noted when there is room: %s", batch, error)
+        except (FreeSpaceError, JournalWriteError) as error:
+            if self.journal.failed:
+                raise
+            logger.warning("batch %s is cancelled, to be noted when the disk takes it: %s", batch, error)
 
     def control(self, kind: Kind, record: ControlRecord) -> int:
         """Append a control record and make it, and all before it, durable."""
+        if kind in BARRIERS:
+            self.disk.with_reserve(lambda: self._append_control(kind, record))
+        else:
+            self._append_control(kind, record)
+        return self.journal.sync()
+
+    def _append_control(self, kind: Kind, record: ControlRecord) -> None:
         self.settle()
         self.journal.append(kind, encode_control(record))
-        return self.journal.sync()
 
     def anchor(self, session: ControlRecord, applied: int, streams: tuple[StreamState, ...] = ()) -> int:
         """Let the journal begin anew at a checkpoint that holds everything up to `applied`.
@@ -116,6 +129,10 @@ class BatchLog:
         streams : tuple of StreamState
             What the report after a crash is to know of the records that go.
         """
+        # The reserve may go for it: much more comes back.
+        return self.disk.with_reserve(lambda: self._append_anchor(session, applied))
+
+    def _append_anchor(self, session: ControlRecord, applied: int) -> int:
         self.settle()
         record = CheckpointRecord(
             applied=applied,

@@ -40,17 +40,20 @@ from safeh5.options import (
     ApplierKind,
     BacklogOptions,
     CheckpointOptions,
+    DiskOptions,
     JournalOptions,
     OnError,
     VerifyLevel,
 )
-from safeh5.recovery.act import carry_out, remove_leftovers, save_torn
+from safeh5.recovery.act import carry_out, save_torn
 from safeh5.recovery.classify import classify, explain, target_state
 from safeh5.recovery.evidence import Evidence, examine
+from safeh5.recovery.leftovers import remove_leftovers
 from safeh5.recovery.locking import lock_target, require_file
 from safeh5.recovery.plan import corrupt_journal, make_plan, require_checkpoint
 from safeh5.recovery.report import Action, Condition, TargetState
 from safeh5.session.beside import Beside
+from safeh5.session.disk import DiskWatch
 from safeh5.session.log import BatchLog
 from safeh5.session.parts import Parts
 from safeh5.session.session import Session
@@ -90,6 +93,8 @@ class Opening:
         Where operations are applied.
     backlog : BacklogOptions
         How far the applier may fall behind.
+    disk : DiskOptions
+        When free space is too little.
     lock_timeout : float
         Seconds to wait for the lock.
     """
@@ -104,6 +109,7 @@ class Opening:
     checkpoints: CheckpointOptions = field(default_factory=CheckpointOptions)
     applier: ApplierKind = ApplierKind.INLINE
     backlog: BacklogOptions = field(default_factory=BacklogOptions)
+    disk: DiskOptions = field(default_factory=DiskOptions)
     lock_timeout: float = 0.0
     progress: Progress = silent
 
@@ -317,7 +323,7 @@ def _session(
         lock=lock,
         session_id=session_id,
         record=record,
-        log=BatchLog(journal),
+        log=BatchLog(journal, DiskWatch(storage, names, opening.disk, _copies(opening.applier))),
         workspace=_workspace(storage, names, session_id, record, opening),
         verify=opening.verify,
         progress=opening.progress,
@@ -326,11 +332,16 @@ def _session(
     return Session(parts, options=opening.journal, on_error=opening.on_error, journaled=journaled)
 
 
+def _copies(applier: ApplierKind) -> int:
+    """How often payload is written before a call returns."""
+    return 2 if applier is ApplierKind.INLINE else 1
+
+
 def _workspace(
     storage: Storage, names: Names, session_id: bytes, record: SessionRecord, opening: Opening
 ) -> Workspace:
     if opening.applier is ApplierKind.PROCESS:
         beside = Beside(names, session_id, record, opening.checkpoints)
-        return BesideWorkspace(storage, names, session_id, beside, opening.backlog)
+        return BesideWorkspace(storage, names, session_id, record, beside, opening.backlog)
     journal = partial(scan, storage, names.sidecar)
     return Inline(storage, names, session_id, record, journal, opening.checkpoints, opening.progress)

@@ -42,13 +42,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import h5py
 import numpy.typing as npt
 
 from safeh5.errors import (
     FreeSpaceError,
+    JournalWriteError,
     SafeH5Error,
     SessionFailedError,
     TargetChangedError,
@@ -59,10 +60,11 @@ from safeh5.journal import Kind
 from safeh5.microdata import FileNamespace, MicroData, plan_write
 from safeh5.operations.control import RollbackRecord, SealRecord, now
 from safeh5.operations.values import StoredReference
-from safeh5.options import OnError
+from safeh5.options import KIB, OnError
 from safeh5.recovery.report import ResumeReport
 from safeh5.session import ending
 from safeh5.session.core import SessionCore
+from safeh5.session.disk import DiskStatus
 from safeh5.session.parts import Parts
 from safeh5.session.reading import reading, renew_failed
 from safeh5.session.state import State
@@ -70,6 +72,9 @@ from safeh5.session.stream import Stream
 from safeh5.session.streaming import absolute, new_dataset, open_stream, require_items
 from safeh5.session.written import Written
 from safeh5.storage.fingerprint import Fingerprint
+
+COMMIT_BYTES: Final = 64 * KIB
+"""Room for the last records of the journal, a segment for them included."""
 
 
 class Session(SessionCore):
@@ -97,6 +102,22 @@ class Session(SessionCore):
         with self._working():
             renew_failed(self._workspace, self._log.records if self._log.in_batch else 0)
             return self._workspace.file(self._all_durable)
+
+    @property
+    def disk(self) -> DiskStatus:
+        """Free space as it is now, the thresholds, and how long it lasts."""
+        return self._log.disk.status()
+
+    def check(self) -> None:
+        """Raise if the disk below `file` has failed; what was read from it may then be wrong.
+
+        Raises
+        ------
+        ApplyError, DiskFullError
+            The file is made again when next needed; nothing acknowledged is lost.
+        """
+        with self._working():
+            self._workspace.check()
 
     def describe_reference(self, reference: Any) -> StoredReference | None:
         """What an h5py reference taken from `file` refers to."""
@@ -239,6 +260,7 @@ class Session(SessionCore):
                 # Nothing was changed: the target is its own result.
                 self._leave(State.COMMITTED, ending.retire)
                 return
+            self._log.disk.require(self._workspace.room() + COMMIT_BYTES, "the commit")
             self._decide(self._prepare())
             self._leave(State.COMMITTED, ending.place_and_retire)
 
@@ -246,7 +268,7 @@ class Session(SessionCore):
         """The new file, whole, closed and on disk; after an error the session is open as before."""
         self.state = State.COMMITTING
         try:
-            return ending.prepare(self._parts)
+            return self._log.disk.with_reserve(lambda: ending.prepare(self._parts))
         finally:
             self.state = State.OPEN
 
@@ -255,11 +277,13 @@ class Session(SessionCore):
         self.state = State.COMMITTING
         try:
             ending.decide(self._parts, result)
-        except (TargetChangedError, FreeSpaceError):
-            self.state = State.OPEN
-            raise
-        except BaseException:
-            self._fail()
+        except BaseException as error:
+            refused = isinstance(error, TargetChangedError | FreeSpaceError | JournalWriteError)
+            # A write that failed was taken back: there is no COMMIT record. After a failed sync nobody knows.
+            if refused and not self._log.journal.failed:
+                self.state = State.OPEN
+            else:
+                self._fail()
             raise
 
     def rollback(self, *, keep: bool = False) -> None:
@@ -275,9 +299,11 @@ class Session(SessionCore):
             self._workspace.drop()
             try:
                 self._log.control(Kind.ROLLBACK, RollbackRecord(time=now()))
-            except FreeSpaceError as error:
+            except (FreeSpaceError, JournalWriteError) as error:
+                if self._log.journal.failed:
+                    raise
                 # The record only spares a question after a crash in the next
-                # step; to give up must be possible on a full disk.
+                # step; to give up must be possible on a full or failing disk.
                 logger.warning("the roll back is not noted in the journal: %s", error)
             self._leave(State.ROLLED_BACK, ending.set_aside if keep else ending.retire)
 

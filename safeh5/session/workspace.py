@@ -1,8 +1,8 @@
 """Where operations are applied: the staging file, as the session sees it.
 
 `Workspace` is what a session asks for. `Inline` applies in the caller: the
-staging file is made when first needed, so that a session that only looks, or
-ends without a change, never pays for a copy of a large target. Whenever an
+staging file is made when first needed, and a large target copied by the first
+change, so that a session that only looks never pays for that. Whenever an
 operation failed half way the file is opened again at its last checkpoint and
 gone on with from the one thing that is sure, the journal.
 """
@@ -23,7 +23,7 @@ from safeh5.journal import JournalScan
 from safeh5.operations.control import SessionRecord
 from safeh5.operations.model import Operation
 from safeh5.options import CheckpointOptions
-from safeh5.recovery.replay import begin_staging, replay
+from safeh5.recovery.replay import begin_staging, replay, require_base, room_needed
 from safeh5.storage import Names, Storage
 
 
@@ -77,8 +77,11 @@ class Workspace(Protocol):
     def finish(self, lsn: int) -> None:
         """Close the staging file with everything up to `lsn` in it: whole, and durable."""
 
+    def room(self) -> int:
+        """Bytes of room that `finish` needs at most."""
+
     def check(self) -> None:
-        """Raise if the disk below the staging file has failed: what it reads as are zeros since then."""
+        """Raise if the disk below what `file` gave has failed: what was read since may be wrong."""
 
     def drop(self) -> None:
         """Let go of the staging file; everything open on it becomes invalid."""
@@ -142,11 +145,16 @@ class Inline:
 
     def prepare(self) -> None:
         """Make the staging file before anything is journaled that could not be applied."""
-        self._ready()
+        self._own()
 
     def apply(self, operation: Operation, payload: Buffer, lsn: int) -> None:
         """Apply at once."""
-        self._ready().applier.apply(operation, payload, lsn=lsn)
+        staging = self._own()
+        staging.tell_reads(False)
+        try:
+            staging.applier.apply(operation, payload, lsn=lsn)
+        finally:
+            staging.tell_reads(True)
         self._fresh_bytes += memoryview(payload).nbytes
         if self._fresh_since is None:
             self._fresh_since = time.monotonic()
@@ -186,6 +194,7 @@ class Inline:
             # It is the old checkpoint or the new one; which, is found out when it is next needed.
             self.drop()
             raise
+        self._ready().tell_reads(True)
         self._fresh_bytes, self._fresh_since = 0, None
 
     def finish(self, lsn: int) -> None:
@@ -194,8 +203,14 @@ class Inline:
         self._staging = None
         staging.finish(lsn)
 
+    def room(self) -> int:
+        """What is in memory only; without a staging file, what making it again takes."""
+        if self._staging is not None and not self._doubtful:
+            return self._staging.unwritten(self._fresh_bytes)
+        return room_needed(self._storage, self._names, self._session, self._journal())
+
     def check(self) -> None:
-        """Ask the staging file, if there is one."""
+        """Raise if the disk below the file has failed."""
         if self._staging is not None:
             self._staging.check()
 
@@ -216,16 +231,29 @@ class Inline:
     def _ready(self) -> Staging:
         if self._staging is None:
             self._staging = self._replayed() if self.journaled else self._begun()
+            self._staging.tell_reads(True)
         return self._staging
+
+    def _own(self) -> Staging:
+        """The staging file, to be changed; a target that was only looked at is copied now."""
+        staging = self._ready()
+        if staging.borrowed:
+            require_base(self._names, self._session)
+            staging.own(self._progress)
+        return staging
 
     def _sure(self) -> Staging:
         """The staging file, opened anew if an operation on it failed."""
         if self._doubtful:
             self.drop()
-        return self._ready()
+        staging = self._own()
+        staging.tell_reads(False)
+        return staging
 
     def _begun(self) -> Staging:
-        return begin_staging(self._storage, self._names, self._session_id, self._session, self._progress)
+        return begin_staging(
+            self._storage, self._names, self._session_id, self._session, self._progress, only_look=True
+        )
 
     def _replayed(self) -> Staging:
         try:

@@ -7,12 +7,16 @@ from collections.abc import Callable
 import h5py
 
 from safeh5._typing import Buffer
+from safeh5.applier.staging import staging_failed
 from safeh5.errors import InternalError, SessionStateError
+from safeh5.operations.control import SessionRecord
 from safeh5.operations.model import Operation
 from safeh5.options import BacklogOptions
+from safeh5.recovery.replay import require_base, room_to_begin
 from safeh5.session.beside import Beside
 from safeh5.storage import Names, Storage
 from safeh5.storage.snapshot import SnapshotFile
+from safeh5.storage.staging import StagingFile
 
 
 class BesideWorkspace:
@@ -22,8 +26,8 @@ class BesideWorkspace:
     ----------
     storage, names : Storage, Names
         Where the staging file lies.
-    session_id : bytes
-        Whose it is.
+    session_id, session : bytes, SessionRecord
+        Whose it is, and how the session began.
     beside : Beside
         Runs the applier.
     backlog : BacklogOptions
@@ -31,15 +35,22 @@ class BesideWorkspace:
     """
 
     def __init__(
-        self, storage: Storage, names: Names, session_id: bytes, beside: Beside, backlog: BacklogOptions
+        self,
+        storage: Storage,
+        names: Names,
+        session_id: bytes,
+        session: SessionRecord,
+        beside: Beside,
+        backlog: BacklogOptions,
     ) -> None:
         self.journaled = False
         self.uses_h5py = False
         self.beside = beside
         self._backlog = backlog
         self._storage, self._names, self._session_id = storage, names, session_id
+        self._session = session
         self._file: h5py.File | None = None
-        self._below: SnapshotFile | None = None
+        self._below: StagingFile | None = None
         self._shown_lsn = -1
         self._batch_bytes = 0
         self._batch_records = 0
@@ -61,16 +72,28 @@ class BesideWorkspace:
         lsn = durable()
         if self._file is None or lsn > self._shown_lsn:
             self._close()
-            self.beside.checkpoint(lsn)
-            self._file, self._below = self._open_snapshot()
+            if self.journaled or not self._session.copy:
+                self.beside.checkpoint(lsn)
+                below: StagingFile = self._snapshot()
+            else:
+                below = self._unchanged()
+            # Whoever reads is told when the disk fails; zeros would be taken for data.
+            below.tells_reads = True
+            self._file = h5py.File(self._names.target, "r", driver="fileobj", fileobj=below)
+            self._below = below
             self._shown_lsn = lsn
         return self._file
 
-    def _open_snapshot(self) -> tuple[h5py.File, SnapshotFile]:
+    def _unchanged(self) -> StagingFile:
+        """The target itself: nothing was written yet, and only looking costs no copy."""
+        require_base(self._names, self._session)
+        return StagingFile(self._storage.open_readonly(self._names.target), self._names.target)
+
+    def _snapshot(self) -> SnapshotFile:
         below = SnapshotFile.of(self._storage, self._names.staging, self._session_id, self._names.target)
         if below is None:
             raise InternalError("the applier made a checkpoint that is not there", path=self._names.staging)
-        return h5py.File(self._names.target, "r", driver="fileobj", fileobj=below), below
+        return below
 
     def _close(self) -> None:
         file, below = self._file, self._below
@@ -133,6 +156,21 @@ class BesideWorkspace:
         """Have the child close the file with everything in it, and wait for it."""
         self._close()
         self.beside.finish(lsn)
+
+    def room(self) -> int:
+        """What waits to be applied, what the child has in memory, and the copy that it begins with."""
+        return self.beside.unwritten + self._room_to_begin()
+
+    def _room_to_begin(self) -> int:
+        if self._storage.exists(self._names.staging):
+            return 0
+        return room_to_begin(self._storage, self._names, self._session)
+
+    def check(self) -> None:
+        """Raise if the disk below the snapshot has failed."""
+        error = None if self._below is None else self._below.error
+        if self._below is not None and isinstance(error, OSError):
+            raise staging_failed(error, self._below.path) from error
 
     def drop(self) -> None:
         """End the child; it may be started again."""

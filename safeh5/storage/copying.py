@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import sys
 from collections.abc import Iterator
@@ -41,6 +42,22 @@ class CopyMethod(StrEnum):
     """Read and written in blocks."""
 
 
+class NoRoomError(OSError):
+    """There is no room for a copy, which was not begun.
+
+    Attributes
+    ----------
+    needed : int
+        Bytes that the copy takes.
+    free : int
+        Bytes that there are.
+    """
+
+    def __init__(self, path: str, needed: int, free: int) -> None:
+        super().__init__(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        self.needed, self.free = needed, free
+
+
 def copy_bytes(source: str, destination: str, progress: Progress = silent) -> CopyMethod:
     """Copy the bytes of `source` to the new file `destination`; holes stay holes.
 
@@ -54,13 +71,14 @@ def copy_bytes(source: str, destination: str, progress: Progress = silent) -> Co
     Raises
     ------
     OSError
-        `source` cannot be read, shrank meanwhile, or there is no room.
+        `source` cannot be read, shrank meanwhile, or there is no room: a
+        `NoRoomError` when that was seen before anything was copied.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | platform.BINARY
     with open(source, "rb", buffering=0) as file:
         target = os.open(destination, flags, 0o600)
         try:
-            return _copy_open_file(file.fileno(), target, progress)
+            return _copy_open_file(file.fileno(), target, destination, progress)
         except BaseException:
             os.unlink(destination)
             raise
@@ -68,11 +86,12 @@ def copy_bytes(source: str, destination: str, progress: Progress = silent) -> Co
             os.close(target)
 
 
-def _copy_open_file(source: int, target: int, progress: Progress) -> CopyMethod:
+def _copy_open_file(source: int, target: int, destination: str, progress: Progress) -> CopyMethod:
     size = os.fstat(source).st_size
     if _reflink(source, target):
         progress(ProgressEvent("copying", size, size))
         return CopyMethod.REFLINK
+    _require_room(source, destination)
     method = CopyMethod.KERNEL if hasattr(os, "copy_file_range") else CopyMethod.STREAM
     for start, end in _data_ranges(source, size):
         while start < end:
@@ -81,6 +100,35 @@ def _copy_open_file(source: int, target: int, progress: Progress) -> CopyMethod:
             progress(ProgressEvent("copying", start, size))
     os.ftruncate(target, size)
     return method
+
+
+def _require_room(source: int, destination: str) -> None:
+    """Find out before minutes of copying, and before the last byte of the disk, that it does not fit."""
+    needed = allocated(os.fstat(source))
+    free = shutil.disk_usage(os.path.dirname(destination) or ".").free
+    if needed > free:
+        raise NoRoomError(destination, needed, free)
+
+
+def allocated(status: os.stat_result) -> int:
+    """Bytes that a file takes on the disk: its holes take none."""
+    return min(status.st_size, getattr(status, "st_blocks", 1 << 53) * 512)
+
+
+def shares_blocks(directory: str) -> bool:
+    """Whether the file system of `directory` can reflink; tried on two files that never have a name."""
+    if not hasattr(os, "O_TMPFILE"):
+        return False
+    opened = []
+    try:
+        for _ in range(2):
+            opened.append(os.open(directory, os.O_TMPFILE | os.O_RDWR, 0o600))
+        return _reflink(*opened)
+    except OSError:
+        return False
+    finally:
+        for fd in opened:
+            os.close(fd)
 
 
 def _reflink(source: int, target: int) -> bool:

@@ -20,7 +20,7 @@ from typing import Final
 from safeh5._typing import Buffer
 from safeh5.events import Progress, silent
 from safeh5.storage import platform
-from safeh5.storage.copying import CopyMethod, copy_bytes, copy_metadata
+from safeh5.storage.copying import CopyMethod, copy_bytes, copy_metadata, shares_blocks
 from safeh5.storage.handles import AppendFile, LoadedFile, MappedFile, RandomFile
 
 StrPath = str | os.PathLike[str]
@@ -99,6 +99,26 @@ class Storage:
         """
         return copy_bytes(os.fspath(source), os.fspath(destination), progress)
 
+    def allocate(self, path: StrPath, size: int) -> None:
+        """A new file of `size` bytes that takes their room and holds nothing; nothing is left when it fails.
+
+        Not durable: it serves the process that made it.
+        """
+        fd = os.open(path, _RANDOM | _NEW, 0o600)
+        try:
+            platform.allocate(fd, size)
+        except BaseException:
+            os.unlink(path)
+            raise
+        finally:
+            os.close(fd)
+
+    def give_back(self, path: StrPath) -> None:
+        """Remove a file of `allocate`; its room is free on return."""
+        # Some file systems (xfs) free the blocks of a removed file later, those cut off at once.
+        os.truncate(path, 0)
+        os.unlink(path)
+
     def copy_metadata(self, source: StrPath, destination: StrPath) -> tuple[str, ...]:
         """Copy owner, mode, extended attributes and ACL; returns what was not permitted."""
         return copy_metadata(os.fspath(source), os.fspath(destination))
@@ -159,5 +179,16 @@ class Storage:
         return sorted(os.listdir(path))
 
     def free_space(self, path: StrPath) -> int:
-        """Bytes that this user may still write on the file system of an existing `path`."""
+        """Bytes that this user may still write on the file system of an existing `path`.
+
+        Quotas and limits on the size of a file are not in it.
+        """
         return shutil.disk_usage(path).free
+
+    def disk_size(self, path: StrPath) -> int:
+        """Bytes that the file system of an existing `path` has in all."""
+        return shutil.disk_usage(path).total
+
+    def shares_blocks(self, directory: StrPath) -> bool:
+        """Whether a copy of a file in `directory` can share its blocks (reflink); nothing is left there."""
+        return shares_blocks(os.fspath(directory))

@@ -9,6 +9,7 @@
         staging.redo-0, staging.redo-1         its checkpoints
         staging.reader-4711-1a2b3c4d           somebody looks at one of them
         owner.json                             who writes
+        reserve                                room set aside for ending the session
         target-before-salvage.h5               the old target, and
         salvaged.json                          what was lost: when a salvage replaced it
     run.h5.safeh5.lock                         OS lock
@@ -100,6 +101,11 @@ class Names:
     def owner(self) -> str:
         """The page that tells people who writes."""
         return os.path.join(self.sidecar, "owner.json")
+
+    @property
+    def reserve(self) -> str:
+        """A file that holds nothing but room, for ending the session on a full disk."""
+        return os.path.join(self.sidecar, "reserve")
 
     @property
     def old_target(self) -> str:

@@ -46,6 +46,7 @@ from safeh5.storage.readers import Readers
 from safeh5.storage.redo import PAGE, SLOTS, Redo, latest
 from safeh5.storage.staging import StagingFile
 
+_EVERYTHING: Final = 1 << 62
 _SLOT_NAME: Final = "staging.redo-{}"
 
 
@@ -81,6 +82,34 @@ class Pager(StagingFile):
             raise
         pager._end, pager._floor, pager._sequence = redo.end, _floor_of(redo), redo.sequence
         return pager
+
+    @classmethod
+    def over(cls, storage: Storage, source: StrPath, shown: StrPath | None = None) -> Self:
+        """Look at `source`, which is only read; what libhdf5 writes is held until `rebase`."""
+        pager = cls(storage.open_readonly(source), shown)
+        pager._floor = _EVERYTHING
+        return pager
+
+    @property
+    def borrowed(self) -> bool:
+        """Whether this is still `over` a file that is only read."""
+        return self._floor == _EVERYTHING
+
+    def rebase(self, copy: RandomFile) -> None:
+        """Go on in a copy of the file that was only read, which libhdf5 does not notice.
+
+        Raises
+        ------
+        OSError
+            Nothing has changed but the copy.
+        """
+        for number, page in self._pages.items():
+            copy.write_at(page, number * PAGE)
+        if copy.size != self._end:
+            copy.truncate(self._end)
+        source, self._file = self._file, copy
+        self._floor, self._pages = 0, {}
+        source.close()
 
     @property
     def dirty_bytes(self) -> int:
@@ -168,7 +197,7 @@ class Pager(StagingFile):
     def _truncate(self, size: int) -> int:
         # The checkpoint on disk may reach farther than the file as it is now:
         # below the floor it is not cut before the next checkpoint is sure.
-        if self.error is None and size != self._end:
+        if self.error is None and size != self._end and not self.borrowed:
             self._file.truncate(max(size, self._floor))
         self._end = size
         return size
@@ -296,6 +325,17 @@ def forget_checkpoint(storage: Storage, staging: StrPath) -> None:
         storage.unlink(path)
     if present:
         storage.sync_directory(directory)
+
+
+def trim_checkpoint(storage: Storage, staging: StrPath, session: bytes) -> None:
+    """Give back the room that a staging file takes beyond its last checkpoint; a file without one goes."""
+    redo = read_redo(storage, staging, session)
+    if redo is None:
+        forget_checkpoint(storage, staging)
+    elif storage.stat(staging).st_size > _floor_of(redo):
+        # Behind the floor there is nothing that the checkpoint refers to.
+        with storage.open_random(staging) as file:
+            file.truncate(_floor_of(redo))
 
 
 def copy_checkpoint(storage: Storage, staging: StrPath, copy: StrPath, progress: Progress) -> None:

@@ -154,6 +154,26 @@ def drop_written(views: Iterable[memoryview], count: int) -> list[memoryview]:
     return remaining
 
 
+def allocate(fd: int, size: int) -> None:
+    """Have the file system set aside `size` bytes for an empty file; it is then that long.
+
+    Where blocks are copied when they are written (btrfs, zfs) what is set
+    aside is room that others do not get, and no promise that it can be used.
+
+    Raises
+    ------
+    OSError
+        There is no room for them.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(fd, 0, size)
+        return
+    block = memoryview(bytes(1 << 16))
+    done = 0
+    while done < size:
+        done += write_at(fd, block[: size - done], done)
+
+
 def boot_id() -> str:
     """A name for the time since the machine last booted; empty where the system has none."""
     try:

@@ -11,10 +11,12 @@ later version will live here and nowhere else.
 
 Invariants
 ----------
-1. **Nothing is ever raised into libhdf5.** It does not survive a driver that
-   fails: it forgets objects, then crashes. The first error is latched in
-   `StagingFile.error`; writes that follow are swallowed and reads give zeros,
-   so libhdf5 believes that all is well until it is closed and thrown away.
+1. **Nothing is raised into libhdf5 while it changes the file.** It does not
+   survive a driver that fails then: it forgets objects, then crashes. The first
+   error is latched in `StagingFile.error`; writes that follow are swallowed and
+   reads give zeros, so libhdf5 believes that all is well until it is closed and
+   thrown away. Only while `tells_reads` is set, between two changes, is a read
+   that fails raised too: whoever reads then would take the zeros for data.
 2. **A latched file is worth nothing.** Whoever drives libhdf5 looks at `error`
    after each operation, and makes the file again from the journal.
 3. **Interrupts are errors too.** A signal handler may raise at any bytecode,
@@ -35,6 +37,7 @@ Invariants
 
 from __future__ import annotations
 
+import errno
 import functools
 import io
 import os
@@ -65,6 +68,8 @@ class StagingFile:
     error : BaseException or None
         The first thing that went wrong since the file was opened: an `OSError`
         of the disk, or an interrupt in the middle of a call. It stays.
+    tells_reads : bool
+        Whether a read that fails is told to libhdf5, and so to whoever reads.
     refused : int
         How often libhdf5 was kept from opening this file for another one; it
         then reports "file signature not found".
@@ -72,6 +77,7 @@ class StagingFile:
 
     def __init__(self, file: RandomFile, shown: StrPath | None = None) -> None:
         self.error: BaseException | None = None
+        self.tells_reads = False
         self.refused = 0
         self._opened = False
         self._search = 0
@@ -84,7 +90,7 @@ class StagingFile:
         # h5py asks for the position in one case, after seeking the end, to learn the size of the file.
         self.tell: Callable[[], int] = functools.partial(self._guard(self._tell), None)
         self.read = self._guard(self._read)
-        self.readinto = self._guard(self._serve_read)
+        self.readinto: Callable[[Any], Any] = self._guard(self._serve_read)
         self.write = self._guard(self._serve_write)
         self.truncate = self._guard(self._truncate)
         # libhdf5 flushes before it is done; what has to be durable is made so by `sync`.
@@ -128,6 +134,7 @@ class StagingFile:
 
     def close(self) -> None:
         """Close the file, after libhdf5 has. Nothing is made durable by that."""
+        self.tells_reads = False
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -161,6 +168,10 @@ class StagingFile:
             except BaseException as error:
                 # An interrupt may have come before the argument did: then the call is lost.
                 self._latch(error)
+                if self.tells_reads and action == self._serve_read:
+                    # A generator that raises has ended: the next read needs another.
+                    self.readinto = self._guard(self._serve_read)
+                    raise
                 result = 0
 
     def _latch(self, error: BaseException) -> None:
@@ -204,6 +215,8 @@ class StagingFile:
 
     def _read_into(self, buffer: Any) -> int:
         view, done = memoryview(buffer), 0
+        if self.tells_reads and self.error is not None:
+            raise OSError(errno.EIO, f"the file has failed: {self.error}")
         try:
             if self.error is None:
                 done = self._file.read_into(view, self._cursor.tell())

@@ -32,7 +32,7 @@ EFFECTS: Final = (
     "create", "open_append", "create_random", "open_random", "open_readonly", "create_private",
     "map", "read_bytes",
     "append", "write_at", "read_at", "truncate", "sync",
-    "copy_file", "copy_metadata", "sync_path", "sync_directory",
+    "allocate", "give_back", "copy_file", "copy_metadata", "sync_path", "sync_directory",
     "replace", "rename", "unlink", "make_directory", "remove_tree",
     "stat", "list_directory", "free_space", "probe",
 )  # fmt: skip

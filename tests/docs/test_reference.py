@@ -216,6 +216,7 @@ def made(names: Names) -> tuple[set[str], set[str]]:
         reader_path(names.staging, 4711, "1a2b3c4d"),
         reader_path(names.staging, 4711, "1a2b3c4d") + NEW,
         names.owner,
+        names.reserve,
         names.old_target,
         names.salvage_note,
     }

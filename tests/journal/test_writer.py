@@ -265,14 +265,20 @@ def test_a_failed_sync_is_never_retried(tmp_path: Path) -> None:
         assert (writer.failed, writer.durable_lsn) == (True, durable)
 
 
-def test_a_write_error_other_than_a_full_disk_ends_the_writer(tmp_path: Path) -> None:
-    storage = FaultyStorage(Fault("append", nth=4, short=20))
+@pytest.mark.parametrize("error", [errno.EIO, errno.EROFS], ids=["EIO", "EROFS"])
+def test_a_write_error_other_than_a_full_disk_leaves_the_journal_whole_and_the_writer_usable(
+    tmp_path: Path, error: int
+) -> None:
+    storage = FaultyStorage(Fault("append", nth=4, short=20, error=error))
     with begin(tmp_path, storage=storage) as writer:
-        with pytest.raises(JournalWriteError):
+        with pytest.raises(JournalWriteError) as caught:
             put(writer)
-        with pytest.raises(SessionFailedError):
-            put(writer)
-    assert scan_of(tmp_path).torn is None
+        assert caught.value.errno == error and not writer.failed
+        assert scan_of(tmp_path).torn is None
+        put(writer)
+        writer.sync()
+    found = scan_of(tmp_path)
+    assert (found.damage, found.torn, found.records) == ((), None, 1)
 
 
 def test_a_partial_frame_that_cannot_be_cut_off_ends_the_writer(tmp_path: Path) -> None:

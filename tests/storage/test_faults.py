@@ -12,7 +12,7 @@ import pytest
 from safeh5.storage import Storage
 from safeh5.testing.faults import EFFECTS, Call, Fault, FaultyStorage, Killed, disk_full, each_call
 
-CANNOT_FAIL = {"exists"}
+CANNOT_FAIL = {"exists", "disk_size", "shares_blocks"}
 
 
 def _prepare(path: Path) -> None:
@@ -48,6 +48,8 @@ USES: dict[str, Callable[[Storage, Path], object]] = {
     "read_at": _write_at,
     "map": lambda s, p: s.map(p / "file").release(),
     "read_bytes": lambda s, p: s.read_bytes(p / "file"),
+    "allocate": lambda s, p: s.allocate(p / "new", 100),
+    "give_back": lambda s, p: s.give_back(p / "file"),
     "copy_file": lambda s, p: s.copy_file(p / "file", p / "new"),
     "copy_metadata": lambda s, p: s.copy_metadata(p / "file", p / "spare"),
     "sync_path": lambda s, p: s.sync_path(p / "file"),
