@@ -130,9 +130,9 @@ class BatchLog:
             What the report after a crash is to know of the records that go.
         """
         # The reserve may go for it: much more comes back.
-        return self.disk.with_reserve(lambda: self._append_anchor(session, applied))
+        return self.disk.with_reserve(lambda: self._append_anchor(session, applied, streams))
 
-    def _append_anchor(self, session: ControlRecord, applied: int) -> int:
+    def _append_anchor(self, session: ControlRecord, applied: int, streams: tuple[StreamState, ...]) -> int:
         self.settle()
         record = CheckpointRecord(
             applied=applied,
