@@ -42,6 +42,7 @@ from safeh5.storage import Names, Storage
 _OF_RECORD: Final = 4 * KIB
 _LONGEST_STEP: Final = 64 * MIB
 _LONGEST_PAUSE: Final = 1.0
+_UNKNOWN: Final = 1 << 60
 _RATE_SECONDS: Final = 10.0
 _SETTLE: Final = (0.05, 0.2)
 _FORGET: Final = 1.1
@@ -104,13 +105,13 @@ class DiskWatch:
 
     def __init__(self, storage: Storage, names: Names, options: DiskOptions, copies: int) -> None:
         self._storage, self._names, self._copies = storage, names, copies
-        self._warn, self._refuse, self._wanted = options.of(storage.disk_size(names.directory))
+        self._warn, self._refuse, self._wanted = options.of(_known(storage.disk_size, names.directory))
         self._room = 0
         self._next_look = 0.0
         self._logged = DiskState.OK
         self._unreserved = False
         self._rate = _Rate()
-        self._rate.note(storage.free_space(names.directory))
+        self._rate.note(self._free())
 
     def spend(self, size: int) -> None:
         """A record with `size` bytes of payload is about to be journaled; called for each.
@@ -143,7 +144,7 @@ class DiskWatch:
             Even with the reserve there are fewer than `needed` bytes.
         """
         for pause in (*_SETTLE, 0):
-            free = self._storage.free_space(self._names.directory)
+            free = self._free()
             if free >= needed:
                 return
             # Some file systems (xfs) count what was just deleted a moment later.
@@ -167,13 +168,13 @@ class DiskWatch:
         return release_reserve(self._storage, self._names)
 
     def status(self) -> DiskStatus:
-        """How it stands now."""
+        """How it stands now; `OSError` if the system does not tell."""
         free = self._storage.free_space(self._names.directory)
         left = self._rate.seconds_for(free - self._refuse)
         return DiskStatus(self._state(free), free, self._warn, self._refuse, self._reserved(), left)
 
     def _look(self, needed: int) -> None:
-        free = self._storage.free_space(self._names.directory)
+        free = self._free()
         self._rate.note(free)
         self._tell(free)
         if self._refuse and free - needed < self._refuse:
@@ -182,6 +183,9 @@ class DiskWatch:
         self._take_reserve(free - needed)
         self._room = min(_LONGEST_STEP, (free - needed - self._refuse) // (4 * self._copies))
         self._next_look = time.monotonic() + _LONGEST_PAUSE
+
+    def _free(self) -> int:
+        return _known(self._storage.free_space, self._names.directory)
 
     def _refused(self, free: int, needed: int) -> DiskFullError:
         missing = self._refuse + needed - free
@@ -250,6 +254,14 @@ class DiskWatch:
             return 0
 
 
+def _known(ask: Callable[[str], int], path: str) -> int:
+    """A number of bytes; where the system does not tell, so many that nothing is refused."""
+    try:
+        return ask(path)
+    except OSError:
+        return _UNKNOWN
+
+
 class _Rate:
     """How fast free space gets less, over the last seconds."""
 
@@ -259,6 +271,8 @@ class _Rate:
         self._last: tuple[float, int] | None = None
 
     def note(self, free: int) -> None:
+        if free == _UNKNOWN:
+            return
         now = time.monotonic()
         self._last = (now, free)
         if self._since is None or now - self._since[0] > _RATE_SECONDS:

@@ -137,9 +137,6 @@ class BesideWorkspace:
         """The child never sees a cancelled batch."""
         self._batch_bytes = self._batch_records = 0
 
-    def check(self) -> None:
-        """Nothing: its snapshots are read by HDF5 itself, which raises."""
-
     def durable(self, lsn: int) -> None:
         """Tell the child how far it may go."""
         self.beside.durable(lsn)
