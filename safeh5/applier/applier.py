@@ -22,7 +22,7 @@ from typing import Any
 from h5py import h5f
 
 from safeh5._typing import Buffer
-from safeh5.applier import attributes, data, objects, scales
+from safeh5.applier import attributes, data, images, objects, scales
 from safeh5.applier.context import Context
 from safeh5.applier.filters import missing_filters, missing_filters_hint
 from safeh5.errors import ApplyError, JournalError, SafeH5Error
@@ -42,6 +42,7 @@ _HANDLERS: dict[type[Operation], Handler] = {
     model.Delete: objects.delete,
     model.Move: objects.move,
     model.Copy: objects.copy,
+    model.CopyIn: images.copy_in,
     model.SetComment: objects.set_comment,
     model.WriteData: data.write,
     model.AppendData: data.append,

@@ -182,6 +182,8 @@ def operation_detail(operation: model.AnyOperation) -> str:
             return f"to {operation.target}"
         case model.CreateExternalLink():
             return f"to {operation.filename}:{operation.target}"
+        case model.CopyIn():
+            return "from another file"
         case model.Move() | model.Copy():
             return f"from {operation.source}"
     return ""

@@ -81,6 +81,8 @@ class JournalTree:
                 return Node("link", f"-> {operation.filename}:{operation.target}")
             case model.Copy():
                 return Node("copy", f"of {operation.source}")
+            case model.CopyIn():
+                return Node("copy", "from another file")
         return None
 
     def _subtree(self, path: str, *, remove: bool) -> dict[str, Node]:

@@ -131,36 +131,6 @@ def _free(loc: Any, name: bytes, lcpl: Any) -> Place | None:
 # --- copying and annotating ---------------------------------------------------------
 
 
-def copy(
-    src_loc: Any, src_name: bytes, dst_loc: Any, dst_name: bytes, copypl: Any = None, lcpl: Any = None
-) -> None:
-    """`h5py.h5o.copy`: journaled into the file, plain out of it."""
-    if not isinstance(dst_loc, Journaled):
-        native.copy(src_loc, src_name, dst_loc, dst_name, copypl, lcpl)
-        return
-    door = dst_loc.door
-    if not door.holds(src_loc):
-        door.refuse(
-            "a copy from another file", hint="Write it with session.write(MicroDataGroup.from_hdf5(...))"
-        )
-    place = _free(dst_loc, dst_name, lcpl)
-    if place is None or not _is_there(src_loc, src_name):
-        refused(native.copy, src_loc, src_name, dst_loc, dst_name, copypl, lcpl)
-    source = object_path(src_loc, src_name, door)
-    if source is None:
-        door.refuse("a copy of an object that is not in the file", place.path)
-    flags = 0 if copypl is None else copypl.get_copy_object()
-    door.record(model.Copy(path=place.path, source=source, flags=flags))
-
-
-def _is_there(loc: Any, name: bytes) -> bool:
-    try:
-        native.open_object(loc, name)
-    except (KeyError, OSError, RuntimeError, ValueError):
-        return False
-    return True
-
-
 def set_comment(loc: Any, comment: bytes, *, obj_name: bytes = b".", lapl: Any = None) -> None:
     """`h5py.h5o.set_comment`."""
     path = object_path(loc, obj_name, loc.door)

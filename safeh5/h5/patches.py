@@ -43,7 +43,8 @@ Roads that are not journaled
 road                                           what happens
 =============================================  ===================================================
 mounting, SWMR mode                            `UnjournaledOperationError`
-a copy from another file (``h5o.copy``)        `UnjournaledOperationError`
+a copy from another file, or with what         journaled whole, as an image that is made in memory
+external links or references lead to
 writing through an external link               h5py's error: the other file is open for reading
 writing through a virtual dataset into         `UnjournaledOperationError`
 other files
@@ -70,7 +71,7 @@ from typing import Any, NamedTuple
 
 from h5py import AttributeManager, File, Group, h5a, h5d, h5ds, h5f, h5g, h5i, h5o, h5r, h5t
 
-from safeh5.h5 import attributes, files, highlevel, links, objects
+from safeh5.h5 import attributes, copying, files, highlevel, links, objects
 from safeh5.h5.ids import Journaled
 from safeh5.h5.native import phil
 
@@ -118,7 +119,7 @@ PATCHES = (
     Patch(h5a, "delete", attributes.delete),
     Patch(h5a, "rename", attributes.rename),
     Patch(h5o, "link", links.link, ("obj", "loc")),
-    Patch(h5o, "copy", objects.copy, ("src_loc", "src_name", "dst_loc")),
+    Patch(h5o, "copy", copying.copy, ("src_loc", "src_name", "dst_loc")),
     Patch(h5o, "set_comment", objects.set_comment),
     Patch(h5ds, "set_scale", objects.set_scale, ("dset",)),
     Patch(h5ds, "attach_scale", objects.attach_scale, ("dset", "dscale")),

@@ -173,6 +173,15 @@ class Copy(Operation, frozen=True):
     flags: int = 0
 
 
+class CopyIn(Operation, frozen=True):
+    """Copy ``copied``, an object of the HDF5 file that is the payload, to `path`.
+
+    What was copied from another file, or by way of one, cannot be looked up
+    again; so the file image holds all of it. Whatever else is in its root group
+    is pointed to by references, and goes to the root group.
+    """
+
+
 class SetComment(Operation, frozen=True):
     """Set the comment of an object."""
 
@@ -289,6 +298,7 @@ AnyOperation = Union[
     Delete,
     Move,
     Copy,
+    CopyIn,
     SetComment,
     WriteData,
     AppendData,
