@@ -7,7 +7,6 @@ because something it builds on was lost is lost too, and named.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from safeh5.applier import Staging
@@ -93,6 +92,13 @@ class _Audit:
 
     left_out: set[int] = field(default_factory=set)
     losses: list[Loss] = field(default_factory=list)
+    gaps: list[tuple[int, int, int, str]] = field(default_factory=list)
+    """What could not be read then; it has to be the same when the batches are applied."""
+
+    def note(self, gap: Gap) -> None:
+        """A part of the journal is lost."""
+        self.gaps.append(_place(gap))
+        self.losses.append(_gap_loss(gap))
 
 
 def _audit(storage: Storage, scan: JournalScan) -> _Audit:
@@ -101,7 +107,7 @@ def _audit(storage: Storage, scan: JournalScan) -> _Audit:
     open_batch, records, first = 0, 0, 0
     for item in salvage_frames(storage, scan):
         if isinstance(item, Gap):
-            audit.losses.append(_gap_loss(item))
+            audit.note(item)
         elif item.kind is Kind.OPERATION and not item.flags & WHOLE:
             if item.batch != open_batch:
                 _leave_out(audit, open_batch, first)
@@ -141,6 +147,10 @@ def _leave_out(audit: _Audit, batch: int, lsn: int) -> None:
         )
 
 
+def _place(gap: Gap) -> tuple[int, int, int, str]:
+    return gap.segment, gap.offset, gap.size, gap.cause
+
+
 def _gap_loss(gap: Gap) -> Loss:
     return Loss(
         what=f"segment {gap.segment}, offset {gap.offset}, {gap.size} bytes: {gap.cause}",
@@ -162,9 +172,19 @@ def _object_of(frame: Frame) -> str | None:
 def _apply_whole(
     staging: Staging, storage: Storage, scan: JournalScan, audit: _Audit, progress: Progress
 ) -> tuple[int, int]:
-    """Apply every batch that is not left out; returns records and bytes."""
+    """Apply every batch that is not left out; returns records and bytes.
+
+    What is whole was found out by reading the journal once before. On a disk
+    that fails it may read as something else now, and nothing is known of that.
+    """
     records, size, applied_of_batch, batch = 0, 0, 0, 0
-    for frame in _operations(storage, scan):
+    gaps: list[tuple[int, int, int, str]] = []
+    for frame in salvage_frames(storage, scan):
+        if isinstance(frame, Gap):
+            gaps.append(_place(frame))
+            continue
+        if frame.kind is not Kind.OPERATION:
+            continue
         if frame.batch in audit.left_out or frame.lsn <= staging.applied:
             continue
         if frame.batch != batch:
@@ -179,13 +199,14 @@ def _apply_whole(
             continue
         records, size, applied_of_batch = records + 1, size + len(frame.payload), applied_of_batch + 1
         progress(ProgressEvent("salvaging", size, None))
+    if gaps != audit.gaps:
+        raise JournalError(
+            "the journal could be read in other parts the second time than the first: the disk is failing",
+            path=scan.directory,
+            safe="Nothing was changed",
+            hint="Copy the directory to another disk and salvage it there",
+        )
     return records, size
-
-
-def _operations(storage: Storage, scan: JournalScan) -> Iterator[Frame]:
-    for item in salvage_frames(storage, scan):
-        if isinstance(item, Frame) and item.kind is Kind.OPERATION:
-            yield item
 
 
 def _refuse(audit: _Audit, frame: Frame, error: ApplyError | JournalError) -> None:

@@ -75,7 +75,8 @@ def through_h5py(target: str, storage: Storage, ack: Ack) -> None:
     session = safeh5.open(target, storage=storage, durability="interval")
     with journaled_file(session) as file:
         for number in range(3):
-            file.create_group(f"b{number}").create_dataset("data", data=values(number))
+            with session.batch():
+                file.create_group(f"b{number}").create_dataset("data", data=values(number))
             file.flush()
             ack(f"b{number}")
     ack("committed")
