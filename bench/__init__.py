@@ -1,0 +1,1 @@
+"""Benchmarks: whole acquisitions, timed beside their competitors."""
