@@ -1,0 +1,424 @@
+"""What a live view shows, through the whole life of a session."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+import safeh5
+from safeh5 import LiveState, Shows
+from safeh5.errors import LiveViewExpiredError, NotHDF5Error, SessionStateError, TargetNotFoundError
+from safeh5.storage.registration import Registration
+from tests.support import batches, dead_session, entries, held, held_in, make_old, write_batch
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data" / "run.h5"
+
+
+# --- before, during and after a session ---------------------------------------------------------------
+
+
+def test_without_file_and_session_there_is_nothing_to_look_at(target: Path) -> None:
+    with pytest.raises(TargetNotFoundError):
+        safeh5.live(target)
+
+
+def test_without_a_session_the_file_itself_is_shown(target: Path) -> None:
+    make_old(target)
+    with safeh5.live(target) as view:
+        assert held_in(view.file) == batches(old=True)
+        assert (view.shows, view.state, view.ended, view.lsn) == (Shows.TARGET, LiveState.ENDED, True, 0)
+        assert not view.refresh() and not view.wait(10)
+    assert entries(target) == []
+
+
+def test_a_file_that_is_no_hdf5_is_an_error(target: Path) -> None:
+    target.write_bytes(b"something else" * 1000)
+    with pytest.raises(NotHDF5Error):
+        safeh5.live(target)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_before_the_first_checkpoint_the_old_file_is_shown_or_an_empty_one(target: Path, old: bool) -> None:
+    if old:
+        make_old(target)
+    with safeh5.open(target) as session, safeh5.live(target) as view:
+        write_batch(session, 0)
+        assert not view.refresh()
+        assert held_in(view.file) == batches(old=old)
+        assert view.shows is (Shows.TARGET if old else Shows.NOTHING)
+        assert view.state is LiveState.RUNNING
+        session.checkpoint()
+        assert view.wait(10) and view.refresh()
+        assert held_in(view.file) == batches(0, old=old)
+
+
+@pytest.mark.parametrize("applier", ["inline", "process"])
+def test_a_view_shows_checkpoint_after_checkpoint_and_then_the_committed_file(
+    target: Path, applier: str
+) -> None:
+    make_old(target)
+    with safeh5.open(target, applier=applier) as session:  # type: ignore[arg-type]
+        write_batch(session, 0)
+        session.checkpoint()
+        with safeh5.live(target) as view:
+            lsn = view.lsn
+            assert view.shows is Shows.CHECKPOINT and lsn > 0 and not view.ended
+            assert view.age is not None and view.age < 60
+            write_batch(session, 1)
+            assert held_in(view.file) == batches(0, old=True) and not view.refresh()
+            session.checkpoint()
+            assert held_in(view.file) == batches(0, old=True)
+            assert view.refresh() and held_in(view.file) == batches(0, 1, old=True)
+            assert view.lsn > lsn
+            write_batch(session, 2)
+            session.commit()
+            assert held_in(view.file) == batches(0, 1, old=True)
+            assert view.ended and view.wait(0) and view.refresh()
+            assert held_in(view.file) == batches(0, 1, 2, old=True)
+            assert view.shows is Shows.TARGET and not view.refresh()
+    assert entries(target) == []
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_after_a_roll_back_the_old_file_is_shown_and_no_reader_is_left(target: Path, keep: bool) -> None:
+    make_old(target)
+    session = safeh5.open(target)
+    write_batch(session, 0)
+    session.checkpoint()
+    with safeh5.live(target) as view:
+        session.rollback(keep=keep)
+        assert held_in(view.file) == batches(0, old=True)
+        assert view.refresh() and held_in(view.file) == batches(old=True)
+        assert not list(target.parent.glob("*/staging.reader-*"))
+
+
+def test_after_a_roll_back_without_an_old_file_refreshing_says_that_there_is_none(target: Path) -> None:
+    session = safeh5.open(target)
+    write_batch(session, 0)
+    session.checkpoint()
+    with safeh5.live(target) as view:
+        session.rollback()
+        with pytest.raises(TargetNotFoundError):
+            view.refresh()
+        assert held_in(view.file) == batches(0)
+
+
+def test_a_view_goes_on_with_the_next_session(target: Path) -> None:
+    session = safeh5.open(target)
+    write_batch(session, 0)
+    session.checkpoint()
+    with safeh5.live(target) as view:
+        session.commit()
+        with safeh5.open(target) as following:
+            assert view.refresh() and held_in(view.file) == batches(0)
+            write_batch(following, 1)
+            following.checkpoint()
+            assert view.state is LiveState.RUNNING
+            assert view.refresh() and held_in(view.file) == batches(0, 1)
+
+
+@pytest.mark.parametrize("how", ["recover", "resume"])
+def test_a_crash_of_the_writer_leaves_the_view_whole_and_what_follows_is_shown(
+    tmp_path: Path, how: str
+) -> None:
+    target = dead_session(tmp_path / "dead", 0, 1)
+    (tmp_path / "dead" / "run.h5.safeh5.lock").touch()
+    with safeh5.live(target) as before:
+        assert before.state is LiveState.STOPPED and before.shows is Shows.NOTHING
+    with safeh5.open(target, resume=True) as session:
+        session.checkpoint()
+        with safeh5.live(target) as view:
+            session.suspend()
+            assert view.state is LiveState.STOPPED and not view.wait(5)
+            if how == "recover":
+                safeh5.recover(target)
+                assert held_in(view.file) == batches(0, 1)
+                assert view.refresh() and view.shows is Shows.TARGET
+            else:
+                with safeh5.open(target, resume=True) as again:
+                    write_batch(again, 2)
+                    assert not view.refresh() and held_in(view.file) == batches(0, 1)
+                    again.checkpoint()
+                    assert view.refresh() and held_in(view.file) == batches(0, 1, 2)
+    assert held(target) >= batches(0, 1)
+
+
+def test_a_killed_writer_leaves_the_view_whole(target: Path) -> None:
+    code = f"""
+import safeh5, sys
+from tests.support import write_batch
+session = safeh5.open({str(target)!r})
+for number in range(1000):
+    write_batch(session, number)
+    session.checkpoint()
+    print(number, flush=True)
+"""
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(root)}
+    )
+    assert process.stdout is not None
+    for _ in range(3):
+        process.stdout.readline()
+    with safeh5.live(target) as view:
+        shown = held_in(view.file)
+        process.stdout.readline()
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        assert held_in(view.file) == shown and view.state is LiveState.STOPPED
+        view.refresh()
+        assert held_in(view.file) >= shown
+        safeh5.recover(target)
+        assert held_in(view.file) >= shown
+        assert view.refresh() and view.shows is Shows.TARGET
+
+
+def test_readers_are_no_leftovers_to_status(target: Path) -> None:
+    with safeh5.open(target) as session:
+        write_batch(session, 0)
+        session.checkpoint()
+        with safeh5.live(target):
+            report = safeh5.status(target)
+            assert report.condition is safeh5.Condition.LIVE and not report.leftovers
+
+
+# --- as an h5py.File --------------------------------------------------------------------------------
+
+
+def test_a_view_is_used_like_a_file_of_h5py(target: Path) -> None:
+    with safeh5.open(target) as session:
+        write_batch(session, 0)
+        write_batch(session, 1)
+        session.checkpoint()
+        with safeh5.live(target) as view:
+            assert list(view) == list(view.keys()) == ["b0", "b1"] and len(view) == 2
+            assert "b0/data" in view and "b7" not in view and view.get("b7") is None
+            assert [type(v) for v in view.values()] == [h5py.Group] * 2
+            assert dict(view.items())["b1"].name == "/b1"
+            seen: list[str] = []
+            view.visititems(lambda name, _: seen.append(name))
+            assert seen == ["b0", "b0/data", "b1", "b1/data"]
+            assert dict(view.attrs) == {} and view.filename == str(target) and view.mode == "r"
+            assert isinstance(view.file, h5py.File) and "checkpoint" in repr(view)
+            with pytest.raises((OSError, ValueError, KeyError)):
+                view.file.create_group("x")
+
+
+def test_objects_taken_before_a_refresh_are_closed_and_never_show_anything_else(target: Path) -> None:
+    with safeh5.open(target) as session:
+        write_batch(session, 0)
+        session.checkpoint()
+        with safeh5.live(target) as view:
+            data = view["b0/data"]
+            write_batch(session, 1)
+            session.checkpoint()
+            view.refresh()
+            assert not data
+            with pytest.raises((ValueError, RuntimeError)):
+                data[()]
+        with pytest.raises(SessionStateError):
+            view.keys()
+        view.close()
+
+
+def test_waiting_sees_a_checkpoint_when_it_comes_and_ends_with_the_session(target: Path) -> None:
+    session = safeh5.open(target)
+    write_batch(session, 0)
+    session.checkpoint()
+    with safeh5.live(target) as view:
+        began = time.monotonic()
+        assert not view.wait(0.05) and time.monotonic() - began >= 0.05
+
+        def later() -> None:
+            for number in range(1, 4):
+                time.sleep(0.1)
+                write_batch(session, number)
+                session.checkpoint()
+            session.commit()
+
+        thread = threading.Thread(target=later)
+        thread.start()
+        shown = []
+        while view.wait():
+            view.refresh()
+            shown.append(len(view))
+        thread.join()
+        assert shown[-1] == 4 and shown == sorted(shown)
+
+
+# --- a view that has expired -------------------------------------------------------------------------
+
+
+ROADS: dict[str, Callable[[Any, Any], object]] = {
+    "item": lambda f, g: f["g9"],
+    "in": lambda f, g: "g9/d" in f,
+    "get": lambda f, g: f.get("g9"),
+    "getlink": lambda f, g: f.get("g9", getlink=True),
+    "list": lambda f, g: list(g["many"]),
+    "len": lambda f, g: len(g["many"]),
+    "visit": lambda f, g: f.visit(lambda name: None),
+    "attribute": lambda f, g: g.attrs["text"],
+    "values": lambda f, g: g["d"][()],
+    "slice": lambda f, g: g["d"][3:5],
+    "points": lambda f, g: g["d"][[1, 5]],
+    "read_direct": lambda f, g: g["d"].read_direct(np.empty(5000)),
+    "chunks": lambda f, g: g["c"][()],
+    "raw chunk": lambda f, g: g["c"].id.read_direct_chunk((0,)),
+    "strings": lambda f, g: g["v"][()],
+    "asstr": lambda f, g: g["v"].asstr()[()],
+    "array": lambda f, g: np.asarray(g["d"]),
+    "exists": lambda f, g: f.id.links.exists(b"g9"),
+    "copy": lambda f, g: h5py.File("x", "w", driver="core", backing_store=False).copy(g, "y"),
+}
+
+
+@pytest.fixture
+def many(target: Path) -> Path:
+    with h5py.File(target, "w") as file:
+        for number in range(10):
+            group = file.create_group(f"g{number}")
+            group.attrs["text"] = "text" * number
+            group["d"] = np.arange(5000.0)
+            group.create_dataset("c", data=np.arange(5000.0), chunks=(100,), compression="gzip")
+            group["v"] = np.array(["x" * 50] * 100, h5py.string_dtype())
+            for name in range(50):
+                group.create_group(f"many/{name}")
+    return target
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_what_has_expired_is_an_error_on_every_road_and_never_zeros(many: Path, road: str) -> None:
+    with safeh5.open(many) as session:
+        write_batch(session, 0)
+        session.checkpoint()
+        with safeh5.live(many, keep_bytes=1) as view:
+            group = view["g3"]
+            write_batch(session, 1)
+            session.checkpoint()
+            with pytest.raises(LiveViewExpiredError, match="refresh"):
+                ROADS[road](view, group)
+            assert view.wait(0) and view.refresh()
+            ROADS[road](view, view["g3"])
+            assert "b1" in view
+        session.rollback()
+
+
+def test_a_reader_that_may_not_write_in_the_sidecar_is_told_to_refresh(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise PermissionError(13, "may not")
+
+    with safeh5.open(target) as session:
+        write_batch(session, 0)
+        session.checkpoint()
+        with monkeypatch.context() as patch:
+            patch.setattr(Registration, "make", refuse)
+            view = safeh5.live(target)
+        assert held_in(view.file) == batches(0)
+        write_batch(session, 1)
+        assert held_in(view.file) == batches(0)
+        session.checkpoint()
+        with pytest.raises(LiveViewExpiredError):
+            view["b0/data"]
+            view["b0/data"][()]
+        assert view.refresh() and held_in(view.file) == batches(0, 1)
+        view.close()
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A target where every user may go; pytest's own directories are closed to others."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        yield Path(directory, "run.h5")
+
+
+@pytest.mark.root
+def test_another_user_may_look_if_he_may_look_into_the_directory(shared: Path) -> None:
+    target = shared
+    make_old(target)
+    with safeh5.open(target) as session:
+        write_batch(session, 0)
+        session.checkpoint()
+        os.chmod(target.parent / "run.h5.safeh5" / "staging.h5", 0o644)
+        os.seteuid(65534)
+        try:
+            view = safeh5.live(target)
+            assert held_in(view.file) == batches(0, old=True)
+        finally:
+            os.seteuid(0)
+        write_batch(session, 1)
+        session.checkpoint()
+        os.seteuid(65534)
+        try:
+            with pytest.raises(LiveViewExpiredError):
+                held_in(view.file)
+            assert view.refresh() and held_in(view.file) == batches(0, 1, old=True)
+        finally:
+            os.seteuid(0)
+        view.close()
+
+
+@pytest.mark.root
+def test_a_reader_of_another_user_does_not_get_in_the_way_of_the_writer(shared: Path) -> None:
+    """The reader is root, the writer is not: the reader's file is the writer's."""
+    target = shared
+    os.chown(target.parent, 65534, 65534)
+    os.seteuid(65534)
+    try:
+        session = safeh5.open(target)
+        write_batch(session, 0)
+        session.checkpoint()
+        os.seteuid(0)
+        view = safeh5.live(target)
+        os.seteuid(65534)
+        write_batch(session, 1)
+        session.checkpoint()
+        assert held_in(view.file) == batches(0)
+        view.close()
+        session.commit()
+    finally:
+        os.seteuid(0)
+    assert entries(target) == []
+
+
+def test_a_closed_view_leaves_no_file_and_no_descriptor(target: Path) -> None:
+    with safeh5.open(target) as session:
+        write_batch(session, 0)
+        session.checkpoint()
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(20):
+            with safeh5.live(target) as view:
+                held_in(view.file)
+        session.checkpoint()
+        assert len(os.listdir("/proc/self/fd")) <= before + 1
+        assert not list(target.parent.glob("*/staging.reader-*"))
+
+
+def test_an_object_kept_from_the_file_of_a_process_session_is_never_torn(target: Path) -> None:
+    with safeh5.open(target, applier="process") as session:
+        write_batch(session, 0)
+        kept, below = session.file, session._workspace._below  # type: ignore[attr-defined]
+        assert below.registered
+        assert held_in(kept) == batches(0)
+        write_batch(session, 1)
+        assert not kept  # closed, as it says
+        assert held_in(session.file) == batches(0, 1)
