@@ -292,7 +292,9 @@ class _Hooks:
         """An event on the file at `what`, a path or a descriptor, with its facts as they are now."""
         facts = os.stat(what)
         self.recorder.note(
-            Event(kind, name, inode=facts.st_ino, mode=facts.st_mode & 0o7777, mtime=facts.st_mtime_ns, **fields)
+            Event(
+                kind, name, inode=facts.st_ino, mode=facts.st_mode & 0o7777, mtime=facts.st_mtime_ns, **fields
+            )
         )
 
     def _note_content(self, name: str, fd: int, start: int, size: int) -> None:
