@@ -114,6 +114,17 @@ class JournalTail:
                     self._leave_mark()
             return self._durable
 
+    def _sync_whole(self) -> None:
+        """Make every frame durable, the last SYNC mark too, and leave no other; both locks are held.
+
+        The mark of an ordinary sync is not on the disk before the next one. A
+        frame that vouches for all before it would then be found behind a hole,
+        when a power cut took the mark and left the frame: damage, by the look of it.
+        """
+        self._settle()
+        if self._tip.lsn - 1 > self._durable:
+            self._sync_file(self._tip)
+
     @contextmanager
     def nobody_syncing(self, timeout: float) -> Iterator[None]:
         """Keep other threads from syncing; for a signal handler, which may have interrupted a frame.

@@ -198,7 +198,7 @@ class JournalWriter(JournalTail):
         if kind in BARRIERS:
             # Such a frame proves that all before it is durable, so nothing may come in between.
             with self._syncing, self._lock:
-                self.sync()
+                self._sync_whole()
                 return self._write_frame(kind, flags, batch, meta, view)
         with self._lock:
             return self._write_frame(kind, flags, batch, meta, view)

@@ -124,11 +124,15 @@ class Storage:
         return copy_metadata(os.fspath(source), os.fspath(destination))
 
     def sync_path(self, path: StrPath) -> None:
-        """Make durable what anyone (libhdf5 for one) wrote to this file and closed."""
+        """Make durable what anyone (libhdf5 for one) wrote to this file and closed, and its times and mode.
+
+        With the times, because a commit and the recovery of one know a file by
+        its time of modification, and a sync of data alone may leave that behind.
+        """
         writable = os.name == "nt"  # where only a writable file can be flushed
         fd = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | platform.BINARY)
         try:
-            platform.sync_file(fd)
+            platform.sync_whole(fd)
         finally:
             os.close(fd)
 

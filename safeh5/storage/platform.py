@@ -65,6 +65,20 @@ def sync_file(fd: int) -> None:
         os.fsync(fd)
 
 
+def sync_whole(fd: int) -> None:
+    """Make an open file durable with its times, its mode and its owner, which `sync_file` may leave out.
+
+    Raises
+    ------
+    OSError
+        As `sync_file`.
+    """
+    if sys.platform == "darwin":
+        _full_sync(fd)
+    else:
+        os.fsync(fd)
+
+
 if sys.platform == "darwin":
 
     def _full_sync(fd: int) -> None:

@@ -233,3 +233,13 @@ def test_open_files_are_not_inherited_by_programs_that_are_started(tmp_path: Pat
         finally:
             os.close(fd)
         assert file.closed
+
+
+def test_sync_path_makes_times_and_mode_durable_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Found by crash states: a commit whose new file lost its time of modification in a power cut was
+    # taken for a target that somebody else had changed.
+    whole: list[int] = []
+    monkeypatch.setattr(os, "fsync", whole.append)
+    (tmp_path / "file").write_bytes(b"x")
+    Storage().sync_path(tmp_path / "file")
+    assert len(whole) == 1

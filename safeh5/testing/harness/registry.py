@@ -32,6 +32,7 @@ MODES: dict[str, str] = {
     "model": "Random programs against plain h5py: a Hypothesis state machine",
     "kill": "SIGKILL before and after everything that touches the disk, recoveries included",
     "faults": "Every storage call fails in turn, in every way, once and for ever",
+    "states": "Every disk state that a power cut or a kill may leave, recovered and looked at",
     "damage": "Bits flip, blocks are lost, files are gone: the truth, or an error that names the place",
 }
 """Name and summary of each mode, in the order of the help."""

@@ -49,13 +49,19 @@ class Contents:
             self.path(number).write_bytes(data)
         return number
 
+    def adopt(self, number: int, data: bytes) -> None:
+        """Give a content the number that it had before."""
+        self._numbers[digest_of(data)] = number
+        self.path(number).write_bytes(data)
+
     def is_one(self, found: Path, digest: bytes, number: int) -> bool:
         """Whether the file at `found`, with this digest, holds content `number`."""
         if self._numbers.get(digest) == number:
             return True
         key = digest, number
         if key not in self._known:
-            self._known[key] = number != ABSENT and not differences(found, self.path(number), limit=1)
+            known = number != ABSENT and self.path(number).exists()
+            self._known[key] = known and not differences(found, self.path(number), limit=1)
         return self._known[key]
 
     def differences(self, found: Path, number: int) -> list[Difference]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 import shutil
 import traceback
@@ -21,6 +22,9 @@ from safeh5.testing.states.disk import Choice, Disk, Tree
 from safeh5.testing.states.events import Event, Kind
 from safeh5.testing.states.history import Expected, History
 from safeh5.testing.states.workload import Recording
+
+ROUND_POINTS = 8
+"""A round crashes at one place in so many, so that a short run sees all of a trace."""
 
 _OTHER_WAYS = 8
 """One state in so many is resumed too, and one is rolled back."""
@@ -79,10 +83,10 @@ class Tally:
 
 
 @contextmanager
-def recovering_like(recording: Recording) -> Iterator[None]:
+def recovering(*, from_checkpoint: bool) -> Iterator[None]:
     """Recover from the last checkpoint, if the workload says so, as is done with large files."""
     usual = replay.REBUILD_BYTES
-    if recording.workload.from_checkpoint:
+    if from_checkpoint:
         replay.REBUILD_BYTES = -1  # type: ignore[misc]
     try:
         yield
@@ -103,8 +107,13 @@ class Explorer:
         An empty one, that is quick to write.
     seed : int
         What is tried at random depends on it.
-    is_over : callable
-        Whether to stop, from time to time.
+
+    Attributes
+    ----------
+    tally : Tally
+        What was gone through; may be replaced by an empty one at any time.
+    complete : bool
+        Whether every systematic state was tried.
     """
 
     def __init__(
@@ -113,69 +122,78 @@ class Explorer:
         contents: Contents,
         directory: Path,
         seed: int,
-        is_over: Callable[[Tally], bool] = lambda tally: False,
     ) -> None:
         self.recording, self.contents, self.seed = recording, contents, seed
         self.tally = Tally()
         self._directory = directory
-        self._is_over = is_over
+        self.complete = False
         self._seen: set[bytes] = set()
-        self._rounds = 0
+        self._follows = 0
 
-    def round(self, shard: tuple[int, int] = (0, 1)) -> Iterator[Found]:
-        """Every systematic state in the first round, random ones in each; yields what was wrong.
+    def explore(self) -> Iterator[Found | None]:
+        """Recover one state after the other, for ever; yields what was wrong, or None.
 
-        Parameters
-        ----------
-        shard : (int, int)
-            Which part of how many: the states of a part are those whose
-            digest falls to it, so no two parts try the same.
+        First every systematic state, in rounds that each crash at one place in
+        `ROUND_POINTS`, so that a short run sees all of a trace; then more at random.
         """
-        with recovering_like(self.recording):
-            for point, disk, expected, upcoming in self.points():
-                self.tally.points += self._rounds == 0
-                for half, state, tree in self._states(disk, upcoming):
-                    if self._is_over(self.tally):
-                        return
-                    found = self._try(point, half, state, tree, expected, shard)
-                    if found is not None:
-                        yield found
-        self._rounds += 1
+        for number in itertools.count():
+            self.complete = number >= ROUND_POINTS
+            yield from self._round(number)
+            yield None
+
+    def _round(self, number: int) -> Iterator[Found | None]:
+        round_, stripe = divmod(number, ROUND_POINTS)
+        for point, disk, expected, upcoming in self.points():
+            if point % ROUND_POINTS != stripe:
+                continue
+            self.tally.points += round_ == 0
+            for half, state, tree in self._states(disk, upcoming, round_):
+                yield self._try(point, half, state, tree, expected)
+
+    def like(
+        self, family: str, behind: str, describe: Callable[[list[Event]], str]
+    ) -> Iterator[tuple[State, Tree, dict[str, Expected]]]:
+        """All states of one family at the points that `describe` describes so."""
+        for point, disk, expected, upcoming in self.points():
+            if describe(self.recording.events[:point]) == behind:
+                for _, state, tree in self._states(disk, upcoming, 0):
+                    if state.family == family:
+                        yield state, tree, expected
 
     def points(self) -> Iterator[tuple[int, Disk, dict[str, Expected], Event | None]]:
         """Each place to crash: what was done, what is expected, what would have come next."""
         disk = Disk(self.recording.start)
-        events, scratch = self.recording.events, self._directory / "history"
-        shutil.rmtree(scratch, ignore_errors=True)
+        self._follows += 1
+        events, scratch = self.recording.events, self._directory / f"history-{self._follows}"
         history = History(self.contents, scratch, events, disk)
-        upcoming: Event | None
         for index, event in enumerate(events):
             if event.kind is not Kind.MARK:
                 yield index, disk, history.expected(), event
             disk.apply(event)
             history.follow(event, disk)
         yield len(events), disk, history.expected(), None
+        shutil.rmtree(scratch, ignore_errors=True)
 
-    def _states(self, disk: Disk, upcoming: Event | None) -> Iterator[tuple[bytes | None, State, Tree]]:
-        for state in states(disk, upcoming, self._rounds, self.seed):
+    def _states(
+        self, disk: Disk, upcoming: Event | None, round_: int
+    ) -> Iterator[tuple[bytes | None, State, Tree]]:
+        for state in states(disk, upcoming, round_, self.seed):
             yield None, state, disk.build(state.choice)
-        if self._rounds == 0:
+        if round_ == 0:
             for half in cut_off(upcoming, random.Random(f"{self.seed} {disk.count}")):
                 yield half.data, State("killed in a write", {}), with_half(disk, half)
 
     def _try(
-        self, point: int, half: bytes | None, state: State, tree: Tree,
-        expected: dict[str, Expected], shard: tuple[int, int],
-    ) -> Found | None:  # fmt: skip
+        self, point: int, half: bytes | None, state: State, tree: Tree, expected: dict[str, Expected]
+    ) -> Found | None:
         self.tally.built += 1
         digest = hashlib.blake2b(tree.digest + repr(expected).encode(), digest_size=16).digest()
-        number = int.from_bytes(digest[:4], "little")
-        if digest in self._seen or number % shard[1] != shard[0]:
+        if digest in self._seen:
             return None
         self._seen.add(digest)
         self.tally.checked += 1
         self.tally.families[state.family] += 1
-        for way in _ways(number // shard[1]):
+        for way in _ways(int.from_bytes(digest[:4], "little")):
             what = self.judge(tree, expected, way)
             if what is not None:
                 return Found(point, half, state, way, what, tree, expected)
@@ -186,7 +204,8 @@ class Explorer:
         root = self._directory / "state"
         try:
             place(tree, root)
-            check(root, expected, self.contents, way)
+            with recovering(from_checkpoint=self.recording.workload.from_checkpoint):
+                check(root, expected, self.contents, way)
         except StateError as error:
             return str(error)
         except Exception as error:
@@ -219,23 +238,21 @@ def simplest(explorer: Explorer, found: Found) -> Found:
         return found
     disk = next(disk for point, disk, _, _ in explorer.points() if point == found.point)
     choice: Choice = found.state.choice
-    with recovering_like(explorer.recording):
-        for number in sorted(choice, reverse=True):
-            less = {key: fate for key, fate in choice.items() if key != number}
-            tree = disk.build(less)
-            what = explorer.judge(tree, found.expected, found.way)
-            if what is not None:
-                choice = less
-                found = found._replace(state=State(found.state.family, less), tree=tree, what=what)
+    for number in sorted(choice, reverse=True):
+        less = {key: fate for key, fate in choice.items() if key != number}
+        tree = disk.build(less)
+        what = explorer.judge(tree, found.expected, found.way)
+        if what is not None:
+            choice = less
+            found = found._replace(state=State(found.state.family, less), tree=tree, what=what)
     return found
 
 
 def story(recording: Recording, found: Found) -> list[str]:
     """What led to a failure, in words: the last events, and the fates of those that were pending."""
-    lines, number = [], 0
-    for event in recording.events[: found.point]:
-        number += event.kind is not Kind.MARK
-        fate = found.state.choice.get(number) if event.kind is not Kind.MARK else None
+    lines = []
+    for number, event in enumerate(recording.events[: found.point], 1):
+        fate = found.state.choice.get(number)
         if event.kind is Kind.MARK and event.path == "operation":
             continue
         lines.append(str(event) + (f"    <- {_words(fate)}" if fate else ""))

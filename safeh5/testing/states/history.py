@@ -68,7 +68,7 @@ class Target:
 
     path: str
     content: int
-    bytes: bytes
+    digest: bytes
     mode: int | None
     session: _Session | None = None
     placed: bytes | None = None
@@ -76,7 +76,7 @@ class Target:
 
     def expected(self) -> Expected:
         """What must be true now."""
-        found = frozenset(self.bytes if b is None else b for b in (self.bytes, self.placed))
+        found = frozenset(self.digest if b is None else b for b in (self.digest, self.placed))
         session = self.session
         if session is None:
             return Expected((self.content,), (self.content,), found, self.mode)
@@ -147,9 +147,11 @@ class History:
         path, key = said["target"], str(said["session"])
         if not isinstance(path, str):
             return
-        target = self._of.get(key)
-        if target is not None and target.session is not None:
-            self._promise(target.session, int(str(said["lsn"])))  # resumed: what is there is durable
+        known = self._of.get(key)
+        if known is not None and known.session is not None:
+            # Resumed: what is there is durable, and a batch that was open does not exist.
+            self._promise(known.session, int(str(said["lsn"])))
+            known.session.shadow.back_to(known.session.tip)
             return
         data = _bytes(disk, path)
         target = self.targets[path]
@@ -231,7 +233,7 @@ class History:
         assert target.session is not None
         target.session.shadow.close()
         target.session = None
-        target.content, target.bytes, target.placed = content, _digest(data), None
+        target.content, target.digest, target.placed = content, _digest(data), None
         target.mode = None if data is None else _mode(disk, target.path)
 
 

@@ -300,9 +300,13 @@ class _Hooks:
     def _note_content(self, name: str, fd: int, start: int, size: int) -> None:
         """What was copied inside the kernel, as writes of some blocks: it may be cut off between any two."""
         block = max(_BLOCK, -(-size // (8 * _BLOCK)) * _BLOCK)
-        for at in range(start, start + size, block):
-            data = os.pread(fd, min(block, start + size - at), at)
-            self._note(Kind.WRITE, name, fd, offset=at, data=data)
+        reader = real.open(self._absolute(name), os.O_RDONLY, 0)  # the other may be for writing only
+        try:
+            for at in range(start, start + size, block):
+                data = os.pread(reader, min(block, start + size - at), at)
+                self._note(Kind.WRITE, name, fd, offset=at, data=data)
+        finally:
+            os.close(reader)
 
     def _name(self, what: Any, dir_fd: int | None = None) -> str | None:
         """The name of a descriptor or path inside of the directory; None when it is elsewhere."""

@@ -7,10 +7,12 @@ a process that was killed and the one that comes after it.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +94,7 @@ def record(workload: Workload, directory: Path) -> Recording:
     if workload.prepare is not None:
         workload.prepare(root)
     start = read_tree(root)
-    said, codes = "", []
+    said, codes = "", list[int]()
     for number in range(workload.lives):
         text, code = _live(workload, number, root, trace)
         said, codes = said + text, [*codes, code]
@@ -118,9 +120,6 @@ def _live(workload: Workload, number: int, root: Path, trace: Path) -> tuple[str
 
 def _wait_for_children(trace: Path) -> None:
     """Until nobody has the trace open any more: an applier outlives its session for a moment."""
-    import fcntl
-    import time
-
     for _ in range(200):
         if not _is_open(trace):
             break

@@ -1,0 +1,207 @@
+"""The states mode: what it records, which states it builds, and that it finds what is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from safeh5.testing.states.choices import states
+from safeh5.testing.states.contents import Contents
+from safeh5.testing.states.disk import Disk, Fate, Tree, read_tree
+from safeh5.testing.states.events import Event, Kind
+from safeh5.testing.states.explore import Explorer
+from safeh5.testing.states.proof import ProofError, prove
+from safeh5.testing.states.recorder import Recorder, recording
+from safeh5.testing.states.workload import Recording, record
+from safeh5.testing.states.workloads import WORKLOADS
+
+EMPTY = Tree({}, ())
+LOST = Fate("lost")
+
+
+@contextlib.contextmanager
+def recorded(root: Path) -> Iterator[list[Event]]:
+    root.mkdir(exist_ok=True)
+    with recording(Recorder(os.path.realpath(root))) as recorder:
+        yield recorder.events
+
+
+def write(path: Path, data: bytes, *, sync: bool = False) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+    os.write(fd, data)
+    if sync:
+        os.fdatasync(fd)
+    os.close(fd)
+
+
+def sync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    os.fsync(fd)
+    os.close(fd)
+
+
+def disk_of(events: list[Event]) -> Disk:
+    disk = Disk(EMPTY)
+    for event in events:
+        disk.apply(event)
+    return disk
+
+
+def everything_lost(disk: Disk) -> Tree:
+    return next(
+        disk.build(state.choice)
+        for state in states(disk, None, 0, 0)
+        if state.family == "everything pending lost"
+    )
+
+
+# --- the recorder -----------------------------------------------------------------------
+
+
+def test_what_was_recorded_done_again_gives_the_real_tree(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    with recorded(root) as events:
+        os.mkdir(root / "a")
+        write(root / "a" / "x", b"0123456789")
+        os.rename(root / "a", root / "b")
+        fd = os.open(root / "b" / "x", os.O_RDWR | os.O_APPEND)
+        os.writev(fd, [b"ab", b"cd"])
+        os.pwrite(fd, b"!", 2)
+        os.ftruncate(fd, 12)
+        os.close(fd)
+        os.chmod(root / "b" / "x", 0o600)
+        write(root / "gone", b"x")
+        os.unlink(root / "gone")
+        shutil.copytree(root / "b", root / "c", copy_function=copy)
+        os.mkdir(root / "d")
+        write(root / "d" / "y", b"y")
+        shutil.rmtree(root / "d")
+        os.replace(root / "c" / "x", root / "b" / "x")
+    assert disk_of(events).build({}) == read_tree(root)
+
+
+def copy(source: str, target: str) -> None:
+    there, here = os.open(source, os.O_RDONLY), os.open(target, os.O_WRONLY | os.O_CREAT)
+    os.copy_file_range(there, here, 100)
+    os.close(there)
+    os.close(here)
+
+
+def test_after_recording_the_functions_of_os_are_what_they_were(tmp_path: Path) -> None:
+    before = dict(vars(os))
+    with recorded(tmp_path):
+        assert os.open is not before["open"]
+    assert dict(vars(os)) == before
+
+
+@pytest.mark.parametrize("name", ["stream, group commit", "applier beside", "death in recovery"])
+def test_the_trace_of_a_workload_gives_its_real_tree(name: str, tmp_path: Path) -> None:
+    found = record(WORKLOADS[name], tmp_path)
+    assert not prove(found)
+    assert sum(event.kind is Kind.SYNC for event in found.events) > 5
+
+
+def test_a_trace_that_leaves_out_a_write_is_refused(tmp_path: Path) -> None:
+    found = record(WORKLOADS["tree"], tmp_path)
+    events = list(found.events)
+    writes = [i for i, event in enumerate(events) if "staging" in event.path and len(event.data) > 100]
+    del events[writes[-1]]
+    less = Recording(found.workload, found.start, events, found.end, "", [])
+    with pytest.raises(ProofError):
+        prove(less)
+
+
+# --- the disk ---------------------------------------------------------------------------
+
+
+def test_what_was_not_synced_may_be_lost_and_what_was_may_not(tmp_path: Path) -> None:
+    with recorded(tmp_path / "root") as events:
+        write(tmp_path / "root" / "synced", b"abc", sync=True)
+        write(tmp_path / "root" / "not", b"abc")
+        sync_directory(tmp_path / "root")
+        write(tmp_path / "root" / "nameless", b"abc", sync=True)
+    disk = disk_of(events)
+    assert {path: file.data for path, file in disk.build({}).files.items()} == dict.fromkeys(
+        ("synced", "not", "nameless"), b"abc"
+    )
+    assert {path: file.data for path, file in everything_lost(disk).files.items()} == {
+        "synced": b"abc",
+        "not": b"",
+    }
+
+
+def test_a_rename_that_was_not_synced_leaves_the_old_name_or_the_new_one(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    with recorded(root) as events:
+        write(root / "old", b"old", sync=True)
+        write(root / "new", b"new", sync=True)
+        sync_directory(root)
+        os.replace(root / "new", root / "old")
+    disk = disk_of(events)
+    found = {
+        tuple(sorted((p, f.data) for p, f in disk.build(s.choice).files.items()))
+        for s in states(disk, None, 0, 0)
+    }
+    assert found == {(("new", b"new"), ("old", b"old")), (("old", b"new"),)}
+
+
+@pytest.mark.parametrize(
+    ("fate", "left"),
+    [
+        (Fate("lost"), b"AAAA"),
+        (Fate("first", 3), b"AAbbb"),
+        (Fate("last", 3), b"AAAA\0b"),
+        (Fate("zeros"), b"AAAA\0\0"),
+    ],
+)
+def test_a_write_over_the_end_of_a_file_may_be_left_in_part(fate: Fate, left: bytes, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    with recorded(root) as events:
+        write(root / "x", b"AAAA", sync=True)
+        sync_directory(root)
+        fd = os.open(root / "x", os.O_RDWR)
+        os.pwrite(fd, b"bbbb", 2)
+        os.close(fd)
+    disk = disk_of(events)
+    assert disk.build({len(events): fate}).files["x"].data == left
+
+
+def test_a_sync_of_data_may_leave_the_times_behind_and_a_whole_one_may_not(tmp_path: Path) -> None:
+    for sync, survive in (("fdatasync", False), ("fsync", True)):
+        root = tmp_path / sync
+        root.mkdir()
+        with recorded(root) as events:
+            fd = os.open(root / "x", os.O_RDWR | os.O_CREAT)
+            os.write(fd, b"x")
+            os.utime(root / "x", ns=(5, 5))
+            getattr(os, sync)(fd)
+            os.close(fd)
+            sync_directory(root)
+        disk = disk_of(events)
+        left = {disk.build(state.choice).files["x"].mtime for state in states(disk, None, 0, 0)}
+        assert left == {5} if survive else len(left) > 1
+
+
+# --- what it finds ----------------------------------------------------------------------
+
+
+def found_in(name: str, directory: Path, most: int = 4000) -> list[str]:
+    recording = record(WORKLOADS[name], directory / "recording")
+    prove(recording)
+    explorer = Explorer(recording, Contents(directory / "contents"), directory / "explored", 1)
+    for found in explorer.explore():
+        if found is not None:
+            return [found.what]
+        if explorer.complete or explorer.tally.checked >= most:
+            break
+    return []
+
+
+@pytest.mark.parametrize("name", ["tree over old", "stream, group commit"])
+def test_every_crash_state_of_a_workload_is_recovered_as_promised(name: str, tmp_path: Path) -> None:
+    assert not found_in(name, tmp_path, most=500)
