@@ -95,10 +95,10 @@ class Shadow:
         self._contents = contents
         directory.mkdir(parents=True)
         self._place = Place(Storage(), str(directory / "shadow.h5"), "shadow.h5", bytes(16))
-        self._base = directory / "base.h5"
+        self._base, self._creation = directory / "base.h5", record.creation
         if record.copy and base is not None:
             self._base.write_bytes(base)
-            self._staging = Staging.copy_of(self._place, str(self._base))
+            self._staging = Staging.copy_of(self._place, str(self._base), record.creation)
         else:
             self._staging = Staging.create(self._place, record.creation)
         self._lsn = 0
@@ -118,7 +118,7 @@ class Shadow:
     def back_to(self, number: int) -> None:
         """Be as in a state."""
         self._staging.drop()
-        self._staging = Staging.copy_of(self._place, str(self._contents.path(number)))
+        self._staging = Staging.copy_of(self._place, str(self._contents.path(number)), self._creation)
 
     def close(self) -> None:
         """Let go of the file."""
