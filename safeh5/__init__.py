@@ -8,7 +8,7 @@ session; `status`, `recover` and `verify` are for afterwards.
 from safeh5 import errors
 from safeh5.errors import SafeH5Error
 from safeh5.events import ProgressEvent
-from safeh5.h5 import File
+from safeh5.h5 import File, install, uninstall
 from safeh5.live import LiveState, LiveView, Shows, Tail, TailEnd, TailItem, live
 from safeh5.microdata import (
     EmptyMicroDataset,
@@ -67,11 +67,13 @@ __all__ = [
     "VerifyReport",
     "Written",
     "errors",
+    "install",
     "live",
     "open",
     "recover",
     "status",
     "status_tree",
+    "uninstall",
     "verify",
 ]
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import h5py
 import typer
 
-from safeh5.cli import demo, inspect, recover, status, verify
+from safeh5.cli import demo, inspect, recover, run, status, verify
 from safeh5.cli.outcome import DEBUG, Outcome
 from safeh5.cli.text import say
 from safeh5.events import logger
@@ -30,6 +30,7 @@ app.command("recover")(recover.recover)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
 app.command("demo")(demo.demo)
+app.command("run", context_settings={"allow_extra_args": True, "allow_interspersed_args": False})(run.run)
 
 
 def _version(wanted: bool) -> None:

@@ -12,10 +12,11 @@ import h5py
 
 from safeh5.h5.file import File, identifier
 from safeh5.h5.ids import Journaled
+from safeh5.h5.installing import install, uninstall
 from safeh5.h5.recorder import Recorder, SessionRecorder
 from safeh5.session import Session
 
-__all__ = ["File", "Recorder", "SessionRecorder", "is_journaled", "journaled_file"]
+__all__ = ["File", "Recorder", "SessionRecorder", "install", "is_journaled", "journaled_file", "uninstall"]
 
 
 def journaled_file(session: Session | Recorder) -> h5py.File:

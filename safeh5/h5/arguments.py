@@ -109,6 +109,8 @@ def read(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Wanted | None:
     given = {key: value for key, value in bound.items() if key not in ("self", "name", "mode")}
     rest = given.pop("kwds", {})
     driver = given.pop("driver", None)
+    if driver == "fileobj":
+        return None
     if driver not in _ONE_FILE:
         logger.warning("%r is not journaled: the driver %r keeps no single file on a disk", name, driver)
         return None

@@ -15,6 +15,8 @@ SIGTERM seals (`safeh5.session.signals`); a fork has no session.
 from __future__ import annotations
 
 import atexit
+import contextlib
+import gc
 import sys
 import threading
 import weakref
@@ -26,6 +28,8 @@ from safeh5.h5.native import phil
 from safeh5.session import Session
 
 _files: weakref.WeakSet[Session] = weakref.WeakSet()
+_pending: list[Session] = []
+_collector: int | None = None
 _registered = False
 
 
@@ -47,27 +51,42 @@ def watch(door: Any, session: Session) -> None:
         # before, so that this one runs first.
         _registered = True
         atexit.register(_at_exit)
+        gc.callbacks.append(_note_collector)
 
 
 def _collected(session: Session) -> None:
     """No object of the file is left."""
     if not session.is_ours:
         return
-    if phil._is_owned():
-        # In the middle of a call of h5py, of HDF5 even: not the place to close a file.
-        threading.Thread(target=_commit, args=(session,), name="safeh5-commit").start()
+    _pending.append(session)
+    if phil._is_owned() or _collector == threading.get_ident():
+        # In the middle of a call of h5py, or wherever the garbage collector came:
+        # not the place to close a file.
+        threading.Thread(target=settle, name="safeh5-commit").start()
     else:
-        _commit(session)
+        settle()
+
+
+def settle() -> None:
+    """Commit what nobody has closed and nobody has any more; before a path is opened again."""
+    while _pending:
+        with phil, contextlib.suppress(IndexError):
+            _commit(_pending.pop())
+
+
+def _note_collector(phase: str, info: Any) -> None:
+    """Which thread collects garbage right now; called by `gc`."""
+    global _collector
+    _collector = threading.get_ident() if phase == "start" else None
 
 
 def _commit(session: Session) -> None:
-    with phil:
-        if not session.is_ours:
-            return
-        try:
-            session.commit()
-        except (SafeH5Error, OSError) as error:
-            logger.error("the file that nobody closed could not be committed: %s", error)
+    if not session.is_ours:
+        return
+    try:
+        session.commit()
+    except (SafeH5Error, OSError) as error:
+        logger.error("the file that nobody closed could not be committed: %s", error)
 
 
 def _at_exit() -> None:

@@ -27,10 +27,10 @@ from safeh5.h5.door import Door, Handle
 from safeh5.h5.ids import adopt
 from safeh5.h5.native import phil
 from safeh5.h5.recorder import SessionRecorder
+from safeh5.h5.sessions import session_at
 from safeh5.options import Durability, Mode
 from safeh5.session import Session, State, signals
 from safeh5.session import open as open_session
-from safeh5.storage import Names
 
 _POLL = 0.05
 
@@ -98,7 +98,7 @@ class File(native.File, metaclass=_Kind):  # type: ignore[misc]
 
 def open_file(file: Any, *args: Any, **kwargs: Any) -> None:
     """What ``h5py.File.__init__`` does, journaled."""
-    options = {**_defaults, **{key: kwargs.pop(key) for key in arguments.OPTIONS & kwargs.keys()}}
+    options = {**defaults, **{key: kwargs.pop(key) for key in arguments.OPTIONS & kwargs.keys()}}
     wanted = arguments.read(args, kwargs)
     if wanted is not None:
         native.file_init(file, _journaled_id(wanted, options))
@@ -111,36 +111,25 @@ def open_file(file: Any, *args: Any, **kwargs: Any) -> None:
         native.file_init(file, *args, **kwargs)
 
 
-_defaults: dict[str, Any] = {}
+defaults: dict[str, Any] = {}
 """Options that were given to `safeh5.install`."""
 
 
 # --- joining ------------------------------------------------------------------------
 
 
-def session_at(target: str) -> Session | None:
-    """The session of this process that is open on `target`, a resolved path."""
-    for session in signals.watched():
-        if isinstance(session, Session) and session.target == target and session.is_ours:
-            return session
-    return None
-
-
 def _joined(name: Any) -> Any:
     """An identifier of the journaled file at a path that is opened for reading; None if there is none."""
     if not signals.watched() or not arguments.is_path(name):
         return None
+    ending.settle()
     with phil:
-        session = session_at(_target(arguments.path_text(name)))
+        session = session_at(arguments.path_text(name))
         return None if session is None else _join(session, arguments.path_text(name))
 
 
 def _join(session: Session, name: str) -> Any:
     return identifier(SessionRecorder(session, commits=False), name)
-
-
-def _target(name: str) -> str:
-    return Names.of(name).target
 
 
 def identifier(recorder: Any, name: str | None = None, driver: str | None = None) -> Any:
@@ -171,10 +160,11 @@ def identifier(recorder: Any, name: str | None = None, driver: str | None = None
 
 
 def _journaled_id(wanted: arguments.Wanted, options: dict[str, Any]) -> Any:
+    ending.settle()
     deadline = time.monotonic() + float(options.get("lock_timeout") or 0.0)
     while True:
         with phil:
-            found = session_at(_target(wanted.name))
+            found = session_at(wanted.name)
             if found is not None:
                 _require_joinable(wanted, found)
                 return _join(found, wanted.name)

@@ -38,6 +38,10 @@ name_of_reference = h5r.get_name
 region_of_reference = h5r.get_region
 get_file_name = h5f.get_name
 
+# --- whole files
+open_file = h5f.open
+create_file = h5f.create
+
 # --- changing
 link = h5o.link
 copy = h5o.copy

@@ -21,6 +21,7 @@ in h5py               replaced                                     because
 ``h5o``               link, copy, set_comment                      changes the file
 ``h5ds``              set_scale, attach_scale, detach_scale,       changes the file
                       set_label
+``h5f``               open, create                                 refused beside an open session
 ``h5f``               flush                                        is a promise of durability
 ``h5f``               get_name                                     names the target, not the staging
 ``h5f``               mount, unmount                               refused
@@ -71,7 +72,7 @@ from typing import Any, NamedTuple
 
 from h5py import AttributeManager, File, Group, h5a, h5d, h5ds, h5f, h5g, h5i, h5o, h5r, h5t
 
-from safeh5.h5 import attributes, copying, files, highlevel, links, objects
+from safeh5.h5 import attributes, copying, files, highlevel, links, objects, sessions
 from safeh5.h5.ids import Journaled
 from safeh5.h5.native import phil
 
@@ -125,6 +126,8 @@ PATCHES = (
     Patch(h5ds, "attach_scale", objects.attach_scale, ("dset", "dscale")),
     Patch(h5ds, "detach_scale", objects.detach_scale, ("dset", "dscale")),
     Patch(h5ds, "set_label", objects.set_label, ("dset",)),
+    Patch(h5f, "open", sessions.open_file, ("name",), always=True),
+    Patch(h5f, "create", sessions.create_file, ("name",), always=True),
     Patch(h5f, "flush", files.flush, ("obj",)),
     Patch(h5f, "get_name", files.get_name, ("obj",)),
     Patch(h5f, "mount", files.refuse_mount, ("loc", "name", "fid")),

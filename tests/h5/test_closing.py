@@ -114,8 +114,10 @@ def test_a_target_changed_by_others_is_not_overwritten_by_close(tmp_path: Path) 
     session = safeh5.open(target)
     file = journaled_file(session)
     file["new"] = 2
-    with h5py.File(target, "w") as changed:
+    other = tmp_path / "other.h5"
+    with h5py.File(other, "w") as changed:
         changed["changed"] = 3
+    other.replace(target)
     with pytest.raises(TargetChangedError):
         file.close()
     with pytest.raises(TargetChangedError):

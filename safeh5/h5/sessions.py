@@ -1,0 +1,51 @@
+"""The sessions of this process, found by the path of their target."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from h5py import h5f, h5fd, h5p
+
+from safeh5.errors import TargetIsOpenError
+from safeh5.h5 import native
+from safeh5.session import Session, signals
+from safeh5.storage import Names
+
+
+def session_at(path: str) -> Session | None:
+    """The open session whose target `path` leads to, by whatever name; None if there is none."""
+    sessions = [found for found in signals.watched() if isinstance(found, Session) and found.is_ours]
+    if not sessions:
+        return None
+    target = Names.of(path).target
+    return next((session for session in sessions if session.target == target), None)
+
+
+def open_file(name: bytes | str, flags: int = h5f.ACC_RDWR, fapl: Any = None) -> Any:
+    """`h5py.h5f.open`, which opens no target of a session for writing."""
+    if flags & h5f.ACC_RDWR:
+        _refuse_beside(name, fapl)
+    return native.open_file(name, flags, fapl)
+
+
+def create_file(
+    name: bytes | str, flags: int = h5f.ACC_TRUNC, fcpl: h5p.PropFCID | None = None, fapl: Any = None
+) -> Any:
+    """`h5py.h5f.create`, which replaces no target of a session."""
+    _refuse_beside(name, fapl)
+    return native.create_file(name, flags, fcpl, fapl)
+
+
+def _refuse_beside(name: bytes | str, fapl: Any) -> None:
+    """Refuse to write a file beside the session that is going to replace it."""
+    if fapl is not None and fapl.get_driver() == h5fd.fileobj_driver:
+        return  # The staging file is opened so, under the target's name.
+    path = name if isinstance(name, str) else name.decode("utf-8", "surrogateescape")
+    session = session_at(path)
+    if session is not None:
+        raise TargetIsOpenError(
+            "the file has a session in this process, and what is written beside it would be lost",
+            path=session.target,
+            safe="Nothing was changed",
+            hint="Open it with safeh5.File, which joins the session; or close it first",
+        )
