@@ -5,7 +5,7 @@
     python3 dev.py test         set up, then run the tests (arguments go to pytest)
     python3 dev.py test-slow    set up, then run the slow tests only
     python3 dev.py fuzz MODE    set up, then run the fuzz harness: model, kill, damage ...
-    python3 dev.py bench NAME   set up, then run a benchmark: acquire or long_run
+    python3 dev.py bench NAME   set up, then run a benchmark: acquire, h5layer, long_run
     python3 dev.py lint         ruff: style, docstrings, order of imports
     python3 dev.py types        mypy, strict
     python3 dev.py contracts    import-linter and the architecture tests
@@ -171,7 +171,7 @@ def fuzz(arguments: Arguments) -> int:
 def bench(arguments: Arguments) -> int:
     """Run a benchmark of the directory bench."""
     if not arguments or not (ROOT / "bench" / f"{arguments[0]}.py").exists():
-        say("which? acquire, or long_run; -h behind it says more")
+        say("which? acquire, h5layer or long_run; -h behind it says more")
         return 2
     return Environment().ensure().run(f"bench.{arguments[0]}", *arguments[1:])
 

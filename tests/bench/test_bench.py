@@ -41,3 +41,12 @@ def test_a_long_run_that_is_killed_keeps_its_journal_within_bounds_and_is_taken_
     facts = {name.strip(): text for name, text in (line.split(": ", 1) for line in done.stdout.splitlines())}
     assert int(facts["largest journal"].split()[0]) <= 32 + 2 * 8
     assert "ready to go on" in facts["recovered"]
+
+
+def test_the_same_code_runs_by_h5py_and_by_safeh5_and_is_compared(tmp_path: Path) -> None:
+    done = run("bench.h5layer", "--rounds", "1", "--scale", "0.002", "--json", "--workload", "datasets",
+               "--workload", "attributes", "--workload", "rows", directory=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for parts in json.loads(done.stdout).values():
+        for figures in parts.values():
+            assert figures["ratio"] == pytest.approx(figures["safeh5"] / figures["h5py"])

@@ -1,0 +1,218 @@
+#!/usr/bin/env python3
+"""What journaling costs a program that uses h5py: the same code by `h5py.File` and by `safeh5.File`.
+
+    python -m bench.h5layer [--workload NAME ...] [--rounds N] [--scale S] [--directory DIR] [--json]
+
+Every run is a process of its own; the two take turns. The file is flushed
+where the program would, and closed at the end, which for safeh5 is a commit;
+the figures are medians of the ratios within a round. See docs/reference/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+ROOT = Path(__file__).resolve().parent.parent
+if __package__ in (None, ""):
+    sys.path.insert(0, str(ROOT))
+
+import h5py  # noqa: E402
+import numpy as np  # noqa: E402
+
+import safeh5  # noqa: E402
+
+Seconds = dict[str, float]
+Work = Callable[[Any, float], Seconds]
+FRAME: Final = (1024, 1024)
+
+
+class Clock:
+    """Notes how long the parts of a run take."""
+
+    def __init__(self) -> None:
+        self.parts: Seconds = {}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Time a block as the part `name`."""
+        begin = time.perf_counter()
+        yield
+        self.parts[name] = time.perf_counter() - begin
+
+
+def datasets(kind: Any, scale: float) -> Seconds:
+    """10,000 small datasets, each with two attributes, in 100 groups."""
+    clock, values = Clock(), np.random.default_rng(1).random((100, 64))
+    with clock.part("whole"), kind("run.h5", "w") as file, clock.part("work"):
+        for number in range(round(10_000 * scale)):
+            group = file.require_group(f"group_{number // 100:03d}")
+            dataset = group.create_dataset(f"data_{number:05d}", data=values[number % 100])
+            dataset.attrs["units"] = "V"
+            dataset.attrs["number"] = number
+        file.flush()
+    with h5py.File("run.h5", "r") as file:
+        last = round(10_000 * scale) - 1
+        found = file[f"group_{last // 100:03d}/data_{last:05d}"]
+        assert found.attrs["number"] == last and np.array_equal(found[:], values[last % 100])
+    return clock.parts
+
+
+def attributes(kind: Any, scale: float) -> Seconds:
+    """100,000 writes of attributes of 100 groups: made once, then changed."""
+    clock, count = Clock(), round(100_000 * scale)
+    with clock.part("whole"), kind("run.h5", "w") as file, clock.part("work"):
+        groups = [file.create_group(f"group_{number}") for number in range(100)]
+        for number in range(count):
+            groups[number % 100].attrs[f"name_{number // 100 % 10}"] = number
+        file.flush()
+    with h5py.File("run.h5", "r") as file:
+        last = count - 1
+        assert file[f"group_{last % 100}"].attrs[f"name_{last // 100 % 10}"] == last
+    return clock.parts
+
+
+def chunks(kind: Any, scale: float) -> Seconds:
+    """2 GiB in chunks of 2 MiB, flushed every 64 MiB."""
+    clock, count = Clock(), max(64, round(1024 * scale))
+    frame = np.random.default_rng(1).integers(0, 4000, FRAME).astype("u2")
+    with clock.part("whole"), kind("run.h5", "w") as file, clock.part("work"):
+        data = file.create_dataset("frames", (count, *FRAME), "u2", chunks=(1, *FRAME))
+        for number in range(count):
+            frame[0, 0] = number
+            data[number] = frame
+            if number % 32 == 31:
+                file.flush()
+    with h5py.File("run.h5", "r") as file:
+        assert np.array_equal(file["frames"][:, 0, 0], np.arange(count))
+    return clock.parts
+
+
+def rows(kind: Any, scale: float) -> Seconds:
+    """1,000,000 rows of 8 doubles, appended in blocks of 1,000."""
+    clock, blocks = Clock(), round(1000 * scale)
+    block = np.random.default_rng(1).random((1000, 8))
+    with clock.part("whole"), kind("run.h5", "w") as file, clock.part("work"):
+        data = file.create_dataset("rows", (0, 8), "f8", maxshape=(None, 8), chunks=(1000, 8))
+        for number in range(blocks):
+            block[0, 0] = number
+            data.resize(data.shape[0] + 1000, axis=0)
+            data[-1000:] = block
+        file.flush()
+    with h5py.File("run.h5", "r") as file:
+        assert np.array_equal(file["rows"][::1000, 0], np.arange(blocks))
+    return clock.parts
+
+
+def reading(kind: Any, scale: float) -> Seconds:
+    """Reading through a file that is open for writing: values, slices, attributes, walking the tree."""
+    clock, values = Clock(), np.random.default_rng(1).random((200, 1000))
+    with kind("run.h5", "w") as file:
+        for number in range(200):
+            file.create_dataset(f"g{number % 10}/d{number}", data=values[number]).attrs["number"] = number
+        large = file.create_dataset("large", (64, *FRAME), "u2", chunks=(1, *FRAME))
+        large[:] = 7
+        file.flush()
+        for _ in range(2):  # the first round warms the caches
+            with clock.part("small"):
+                total = 0.0
+                for _ in range(max(1, round(20 * scale))):
+                    for number in range(200):
+                        dataset = file[f"g{number % 10}/d{number}"]
+                        total += dataset[5] + dataset[10:20].sum() + dataset.attrs["number"]
+            with clock.part("walk"):
+                for _ in range(max(1, round(20 * scale))):
+                    file.visititems(lambda _name, _object: None)
+            with clock.part("large"):
+                for number in range(64):
+                    assert large[number][0, 0] == 7
+    return clock.parts
+
+
+WORKLOADS: Final[dict[str, Work]] = {
+    work.__name__: work for work in (datasets, attributes, chunks, rows, reading)
+}
+KINDS: Final[dict[str, Any]] = {"h5py": h5py.File, "safeh5": safeh5.File}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run what was asked for and print ratios, or JSON."""
+    parser = argparse.ArgumentParser(prog="bench.h5layer", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--workload", action="append", choices=list(WORKLOADS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--directory", type=Path)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--one", choices=list(KINDS), help=argparse.SUPPRESS)
+    asked = parser.parse_args(arguments)
+    if asked.one:
+        print(json.dumps(WORKLOADS[asked.workload[0]](KINDS[asked.one], asked.scale)))
+        return 0
+    results = {name: _compare(name, asked) for name in asked.workload or WORKLOADS}
+    print(json.dumps(results, indent=2) if asked.json else _tables(results))
+    return 0
+
+
+def _compare(name: str, asked: argparse.Namespace) -> dict[str, Seconds]:
+    """Medians of both, and of their ratio, for every part of one workload."""
+    rounds = []
+    for number in range(asked.rounds):
+        order = random.Random(number).sample(list(KINDS), len(KINDS))
+        rounds.append({kind: _one(kind, name, asked) for kind in order})
+        print(f"{name}: round {number + 1} of {asked.rounds}", file=sys.stderr)
+    return {
+        part: {
+            "h5py": statistics.median(each["h5py"][part] for each in rounds),
+            "safeh5": statistics.median(each["safeh5"][part] for each in rounds),
+            "ratio": statistics.median(each["safeh5"][part] / each["h5py"][part] for each in rounds),
+        }
+        for part in rounds[0]["h5py"]
+    }
+
+
+def _one(kind: str, workload: str, asked: argparse.Namespace) -> Seconds:
+    directory = tempfile.mkdtemp(prefix="bench-", dir=asked.directory)
+    command = [sys.executable, "-m", "bench.h5layer", "--one", kind, "--workload", workload]
+    command += ["--scale", str(asked.scale)]
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    try:
+        done = subprocess.run(
+            command,
+            cwd=directory,
+            env={**os.environ, "PYTHONPATH": path},
+            check=False,
+            stdout=subprocess.PIPE,
+        )
+        if done.returncode:
+            raise SystemExit(f"bench: {kind} failed on {workload}")
+        seconds: Seconds = json.loads(done.stdout)
+        return seconds
+    finally:
+        shutil.rmtree(directory)
+        os.sync()
+
+
+def _tables(results: dict[str, dict[str, Seconds]]) -> str:
+    lines = ["| workload | part | h5py s | safeh5 s | times |", "| --- | --- | ---: | ---: | ---: |"]
+    for name, parts in results.items():
+        for part, each in parts.items():
+            lines.append(
+                f"| {name} | {part} | {each['h5py']:.3f} | {each['safeh5']:.3f} | {each['ratio']:.2f} |"
+            )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
