@@ -19,8 +19,10 @@ from safeh5.journal.findings import (
 from safeh5.journal.follow import Follower
 from safeh5.journal.format import WHOLE, Kind
 from safeh5.journal.reader import Frame, frames, records
+from safeh5.journal.reread import reread
 from safeh5.journal.salvage import Gap, salvage_frames
 from safeh5.journal.scan import scan
+from safeh5.journal.tip import Placed
 from safeh5.journal.writer import JournalWriter
 
 __all__ = [
@@ -35,10 +37,12 @@ __all__ = [
     "JournalWriter",
     "Kind",
     "OpenBatch",
+    "Placed",
     "SegmentInfo",
     "TornTail",
     "frames",
     "records",
+    "reread",
     "salvage_frames",
     "scan",
 ]

@@ -18,24 +18,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Final, Self
 
 from safeh5.errors import JournalError
 from safeh5.journal.findings import Damage
 from safeh5.journal.format import BARRIERS, WHOLE, Kind
+from safeh5.journal.maps import Maps
 from safeh5.journal.marks import Marks
 from safeh5.journal.place import Journal, Place
 from safeh5.journal.reader import Frame, make_frame
 from safeh5.journal.segment import StrPath, segment_paths
 from safeh5.journal.walk import BadPlace, RawFrame, parse
 from safeh5.storage.files import Storage
-from safeh5.storage.handles import MappedFile
 
 _OPERATION, _END, _ABORT = int(Kind.OPERATION), int(Kind.END), int(Kind.ABORT)
-_MAPS: Final = 2
-_RESIDENT: Final = 64 << 20
-"""After so many bytes the mappings are made anew, so that the pages read do not add up."""
 
 
 class Follower:
@@ -138,7 +133,7 @@ class Follower:
             self._durable = max(self._durable, self._look())
         if self._located and self._scout.lsn > self._durable and not self._whole:
             return
-        with _Maps(self._storage) as maps:
+        with Maps(self._storage) as maps:
             while self._find_batch(maps):
                 yield from self._hand_out(maps)
 
@@ -153,7 +148,7 @@ class Follower:
 
     # --- the scout ------------------------------------------------------------------
 
-    def _find_batch(self, maps: _Maps) -> bool:
+    def _find_batch(self, maps: Maps) -> bool:
         """Go ahead until a batch is known to be whole, and kept; False when there is none yet."""
         while True:
             self.locate()
@@ -164,7 +159,7 @@ class Follower:
                 maps.release()
                 self._located = False
 
-    def _scout_on(self, maps: _Maps) -> bool:
+    def _scout_on(self, maps: Maps) -> bool:
         while self._scout.lsn <= self._durable:
             place, frame, _ = self._frame_at(maps, self._scout, whole=False)
             if self._whole and frame.kind == _OPERATION:
@@ -210,7 +205,7 @@ class Follower:
 
     # --- the reader -----------------------------------------------------------------
 
-    def _hand_out(self, maps: _Maps) -> Iterator[Frame]:
+    def _hand_out(self, maps: Maps) -> Iterator[Frame]:
         """The records of the batch that the scout has found to be whole."""
         self._begun = True
         while self._reader.lsn <= self._whole_end:
@@ -229,7 +224,7 @@ class Follower:
         # What the scout went over since are notes.
         self._pass()
 
-    def _frame_at(self, maps: _Maps, place: Place, *, whole: bool) -> tuple[Place, RawFrame, memoryview]:
+    def _frame_at(self, maps: Maps, place: Place, *, whole: bool) -> tuple[Place, RawFrame, memoryview]:
         """The durable frame at a place, which may turn out to be in the next segment; its bytes."""
         while True:
             view = maps.view(place.segment.path)
@@ -255,48 +250,3 @@ class Follower:
         if now != segment:
             raise self._journal.gone()
         raise Damage(segment.path, segment.number, bad.offset, bad.lsn, bad.cause).error() from bad
-
-
-class _Maps:
-    """The segments that are mapped during one call."""
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-        self._mapped: dict[str, MappedFile] = {}
-        self._touched = 0
-
-    def view(self, path: str) -> memoryview:
-        """The bytes of a segment, mapped if it is not."""
-        mapped = self._mapped.get(path)
-        if mapped is None:
-            if len(self._mapped) == _MAPS:
-                self._mapped.pop(next(iter(self._mapped))).release()
-            mapped = self._mapped[path] = self._storage.map(path)
-        return mapped.view
-
-    def renew(self, path: str) -> bool:
-        """Map a segment anew if it has grown since; returns whether it has."""
-        if self._storage.stat(path).st_size <= self._mapped[path].size:
-            return False
-        self._mapped.pop(path).release()
-        return True
-
-    def touched(self, size: int) -> None:
-        """So many bytes were read: from time to time give the pages back."""
-        self._touched += size
-        if self._touched >= _RESIDENT:
-            self.release()
-
-    def release(self) -> None:
-        """Unmap everything."""
-        while self._mapped:
-            self._mapped.popitem()[1].release()
-        self._touched = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()

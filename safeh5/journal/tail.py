@@ -202,7 +202,7 @@ class JournalTail:
             self._session, tip.number + 1, tip.lsn, DURABILITY[self._options.durability], time.time_ns(),
             tip.offset, tip.chain,
         )  # fmt: skip
-        self._tip = Tip.of_new(self._new_segment(header), header, tip.batch, tip.last_change)
+        self._tip = Tip.of_new(self._new_segment(header), header, tip.batch, tip.last_change, tip.placed)
         self._earlier_bytes += tip.offset
         tip.file.close()
 

@@ -22,8 +22,16 @@ from safeh5.journal.format import (
 from safeh5.storage.handles import AppendFile
 
 _LARGEST_ELAPSED: Final = 0xFFFF_FFFF
-_SYNC, _END = int(Kind.SYNC), int(Kind.END)
-_CHANGES: Final = frozenset({int(Kind.OPERATION), _END})
+_SYNC, _END, _OPERATION = int(Kind.SYNC), int(Kind.END), int(Kind.OPERATION)
+_CHANGES: Final = frozenset({_OPERATION, _END})
+
+
+class Placed(NamedTuple):
+    """Where a frame stands: segment number, byte offset there, and its LSN."""
+
+    segment: int
+    offset: int
+    lsn: int
 
 
 class Tip(NamedTuple):
@@ -45,6 +53,8 @@ class Tip(NamedTuple):
         LSN of the last frame that is not a SYNC mark.
     last_change : int
         LSN of the last OPERATION or END, or one not below it.
+    placed : Placed or None
+        Where the last OPERATION that this writer has written stands.
     """
 
     file: AppendFile
@@ -57,16 +67,22 @@ class Tip(NamedTuple):
     batch: BatchState
     last_record: int
     last_change: int
+    placed: Placed | None
 
     @classmethod
     def of_new(
-        cls, file: AppendFile, header: SegmentHeader, batch: BatchState, last_change: int | None = None
+        cls,
+        file: AppendFile,
+        header: SegmentHeader,
+        batch: BatchState,
+        last_change: int | None = None,
+        placed: Placed | None = None,
     ) -> Tip:
         """The end of a segment that has nothing but a header; all before it is durable."""
         before = header.first_lsn - 1
         return cls(
             file, header.number, header.salt, header.created, SEGMENT_HEADER_SIZE, header.first_lsn,
-            header.chain, batch, before, before if last_change is None else last_change,
+            header.chain, batch, before, before if last_change is None else last_change, placed,
         )  # fmt: skip
 
     def frame(
@@ -79,7 +95,7 @@ class Tip(NamedTuple):
         FormatError
             Such a frame may not stand here.
         """
-        file, number, salt, created, offset, lsn, chain, state, last_record, last_change = self
+        file, number, salt, created, offset, lsn, chain, state, last_record, last_change, placed = self
         state = state.after(lsn, kind, flags, batch, count_in(meta, "records") if kind == _END else 0)
         pad = padding(len(payload))
         crc = extend(crc32c(payload), pad)
@@ -90,6 +106,7 @@ class Tip(NamedTuple):
             file, number, salt, created, offset + len(head) + len(payload) + len(pad), lsn + 1,
             next_chain(chain, header_crc), state, last_record if kind == _SYNC else lsn,
             lsn if kind in _CHANGES else last_change,
+            Placed(number, offset, lsn) if kind == _OPERATION else placed,
         )  # fmt: skip
         return (head, payload, pad), after
 

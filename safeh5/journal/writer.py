@@ -35,6 +35,7 @@ from safeh5.journal.format import (
 )  # fmt: skip
 from safeh5.journal.segment import StrPath, remove_segments
 from safeh5.journal.tail import DURABILITY, JournalTail
+from safeh5.journal.tip import Placed
 from safeh5.options import JournalOptions
 from safeh5.storage.files import Storage
 from safeh5.storage.platform import byte_view
@@ -124,6 +125,11 @@ class JournalWriter(JournalTail):
     def last_record(self) -> int:
         """LSN of the last frame that is not a SYNC mark."""
         return self._tip.last_record
+
+    @property
+    def placed(self) -> Placed | None:
+        """Where the last OPERATION stands that was appended; None before the first."""
+        return self._tip.placed
 
     @property
     def durable_lsn(self) -> int:

@@ -26,7 +26,7 @@ from __future__ import annotations
 from safeh5._typing import Buffer
 from safeh5.errors import FreeSpaceError, JournalWriteError
 from safeh5.events import logger
-from safeh5.journal import JournalWriter, Kind
+from safeh5.journal import JournalWriter, Kind, Placed
 from safeh5.journal.format import BARRIERS
 from safeh5.operations import codec
 from safeh5.operations.control import (
@@ -80,6 +80,24 @@ class BatchLog:
         self._records += 1
         return lsn
 
+    def record_whole(self, operation: Operation, payload: Buffer = b"") -> int:
+        """Append one operation that is a batch in itself; returns its LSN. Not durable yet.
+
+        It exists from here on: only for what nobody will have to take back.
+        """
+        assert self._batch is None
+        if self._owing is not None:
+            self.settle()
+        journal = self.journal
+        return journal.append(
+            Kind.OPERATION, codec.encode(operation), payload, batch=journal.last_batch + 1, whole=True
+        )
+
+    @property
+    def placed(self) -> Placed | None:
+        """Where the last operation stands that was appended."""
+        return self.journal.placed
+
     def end(self) -> int:
         """End the open batch, which has records; returns the LSN of its end. Not durable yet.
 
@@ -93,7 +111,8 @@ class BatchLog:
     def abort(self) -> None:
         """Cancel the open batch; a full disk does not stop that."""
         batch, self._batch = self._batch, None
-        if not self._records:
+        # Asked of the journal: an interrupt may have come between the record and its count.
+        if not self.journal.open_batch:
             return
         self._owing = batch
         try:

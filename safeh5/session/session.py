@@ -101,6 +101,8 @@ class Session(SessionCore):
         """
         with self._working():
             renew_failed(self._workspace, self._log.records if self._log.in_batch else 0)
+            if not self._log.in_batch:
+                self._flush_rows()
             return self._workspace.file(self._all_durable)
 
     @property
@@ -256,6 +258,7 @@ class Session(SessionCore):
         """
         with self._working("commit"):
             self._require_lock()
+            self._flush_rows()
             if not self._workspace.journaled and self._parts.record.copy:
                 # Nothing was changed: the target is its own result.
                 self._leave(State.COMMITTED, ending.retire)
@@ -296,6 +299,7 @@ class Session(SessionCore):
         """
         with self._working("roll back"):
             self._require_lock()
+            self.rows = None
             self._workspace.drop()
             try:
                 self._log.control(Kind.ROLLBACK, RollbackRecord(time=now()))
@@ -314,6 +318,7 @@ class Session(SessionCore):
         """
         with self._working("suspend"):
             self._require_lock()
+            self._flush_rows()
             self._log.control(Kind.SEAL, SealRecord(time=now()))
             self._workspace.drop()
             self._leave(State.SUSPENDED, ending.nothing)

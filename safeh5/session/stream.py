@@ -22,6 +22,7 @@ from h5py import h5s
 from safeh5.errors import InvalidOptionError, InvalidTreeError, InvalidTypeError
 from safeh5.operations.model import AppendData, Box, Resize, WriteData
 from safeh5.operations.values import encode_type, is_plain, pack
+from safeh5.session.rows import LARGEST_ITEM, RowBlock, gathers, new_array
 
 if TYPE_CHECKING:
     from h5py import h5d
@@ -60,16 +61,20 @@ class Stream:
         self._limit: int | None = _limit_of(dataset)
         self._length: int = dataset.shape[0]
         self._safe: int = self._length
+        self._proved = -1
+        self._gathers = self._plain and session.gathers and gathers(self.shape, self.dtype)
+        self._spare: npt.NDArray[Any] | None = None
         self._pending: deque[tuple[int, int]] = deque()
         self.last_time = 0
 
     def __len__(self) -> int:
-        return self._length
+        return self.length
 
     @property
     def length(self) -> int:
         """Items in the dataset, those not yet durable included."""
-        return self._length
+        block = self._session.rows
+        return self._length if block is None or block.stream is not self else block.start + block.count
 
     @property
     def durable_length(self) -> int:
@@ -102,12 +107,17 @@ class Stream:
         DiskFullError
             If there is no room; nothing was appended, and the session goes on.
         """
-        array = self._array(item)
-        if array.shape != self.shape:
-            raise InvalidTreeError(
-                f"an item has shape {array.shape}, the stream's items have {self.shape}", dataset=self.path
-            )
-        return self._append(array, 1)
+        if type(item) is not np.ndarray or item.dtype != self.dtype or item.shape != self.shape:
+            item = self._item(item)
+        if not self._gathers:
+            return self._append(item, 1)
+        with self._session.mutex:
+            block = self._session.rows
+            if block is None or block.stream is not self or block.count == block.room or block.is_due():
+                return self._gather(item, 1)
+            block.array[block.count] = item
+            block.count += 1
+            return block.lsn
 
     def extend(self, block: npt.ArrayLike) -> int:
         r"""Append many items as one record: all or none.
@@ -127,7 +137,10 @@ class Stream:
             raise InvalidTreeError(
                 f"the block has shape {array.shape}, the stream's items have {self.shape}", dataset=self.path
             )
-        return self._append(array, len(array))
+        if not self._gathers or array.nbytes > LARGEST_ITEM:
+            return self._append(array, len(array))
+        with self._session.mutex:
+            return self._gather(array, len(array))
 
     def write(self, selection: Any, values: npt.ArrayLike) -> int:
         """Write values into the known part of the dataset, in any order: a raster scan.
@@ -144,7 +157,7 @@ class Stream:
         int
             LSN of the record.
         """
-        box = _box(selection, (self._length, *self.shape), self.path)
+        box = _box(selection, (self.length, *self.shape), self.path)
         kept = tuple(n for n, keep in zip(box.count, _kept(selection, len(box.count)), strict=True) if keep)
         array = self._array(values)
         try:
@@ -179,20 +192,56 @@ class Stream:
         """`extend` for asyncio."""
         return await _in_thread(self.extend, block)
 
+    def _gather(self, items: npt.NDArray[Any], count: int) -> int:
+        """Take a few items into the block of rows that becomes one record; the session's lock is held."""
+        session = self._session
+        if session.in_batch or self._proved != session.epoch or not count:
+            return self._append(items, count)
+        block = session.rows
+        if block is None or block.stream is not self or block.count + count > block.room or block.is_due():
+            self._require_room(self.length + count)
+            block = session.begin_rows(self)
+        block.array[block.count : block.count + count] = items
+        block.count += count
+        return block.lsn
+
+    def spare_rows(self) -> npt.NDArray[Any]:
+        """Memory for the next block of rows, no longer than there is room in the dataset."""
+        if self._spare is None:
+            self._spare = new_array(self.shape, self.dtype)
+        return self._spare if self._limit is None else self._spare[: self._limit - self._length]
+
+    def rows_noted(self, lsn: int, block: RowBlock) -> None:
+        """The block has become a record."""
+        self._note(lsn, block.start + block.count)
+
     def _append(self, array: npt.NDArray[Any], count: int) -> int:
-        payload = self._payload(array)
-        with self._session.batch():
-            stop = self._length + count
-            if self._limit is not None and stop > self._limit:
-                raise InvalidTreeError(
-                    f"the dataset has room for {self._limit} items along its first axis", dataset=self.path
-                )
-            operation = AppendData(
-                path=self.path, type=self._type, start=self._length, count=count, packed=not self._plain
-            )
-            lsn = self._session.record(operation, payload)
-            self._note(lsn, stop)
+        payload, session = self._payload(array), self._session
+        epoch = session.epoch
+        lsn = session.record_next(
+            lambda: self._next(count),
+            payload,
+            lambda lsn: self._note(lsn, self._length + count),
+            # What HDF5 has taken once it takes again, as long as the dataset is the same.
+            sure_in=self._proved if self._plain else -1,
+        )
+        self._proved = epoch
         return lsn
+
+    def _next(self, count: int) -> AppendData:
+        """The operation that appends `count` items; where they go is settled under the session's lock."""
+        self._require_room(self._length + count)
+        return self.appending(self._length, count)
+
+    def appending(self, start: int, count: int) -> AppendData:
+        """The operation that appends `count` items from `start` on."""
+        return AppendData(path=self.path, type=self._type, start=start, count=count, packed=not self._plain)
+
+    def _require_room(self, stop: int) -> None:
+        if self._limit is not None and stop > self._limit:
+            raise InvalidTreeError(
+                f"the dataset has room for {self._limit} items along its first axis", dataset=self.path
+            )
 
     def _note(self, lsn: int, length: int) -> None:
         """Take note of the new length, to be taken back if the batch is cancelled."""
@@ -206,6 +255,14 @@ class Stream:
         self._length = length
         while self._pending and self._pending[-1][0] >= lsn:
             self._pending.pop()
+
+    def _item(self, item: npt.ArrayLike) -> npt.NDArray[Any]:
+        array = self._array(item)
+        if array.shape != self.shape:
+            raise InvalidTreeError(
+                f"an item has shape {array.shape}, the stream's items have {self.shape}", dataset=self.path
+            )
+        return array
 
     def _array(self, values: npt.ArrayLike) -> npt.NDArray[Any]:
         try:

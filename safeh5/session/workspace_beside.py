@@ -9,6 +9,7 @@ import h5py
 from safeh5._typing import Buffer
 from safeh5.applier.staging import staging_failed
 from safeh5.errors import InternalError, SessionStateError
+from safeh5.journal import Placed
 from safeh5.operations.control import SessionRecord
 from safeh5.operations.model import Operation
 from safeh5.options import BacklogOptions
@@ -111,17 +112,24 @@ class BesideWorkspace:
         """Whether more payload waits in the journal than is allowed."""
         return self.beside.lag_bytes > self._backlog.limit_bytes
 
-    def make_room(self) -> None:
+    def make_room(self, durable: Callable[[], int]) -> None:
         """Wait for the child, or raise `BacklogFull`."""
+        durable()
         self.beside.wait_for_room(self._backlog.limit_bytes, block=self._backlog.block)
 
     def prepare(self) -> None:
         """Nothing to do: the journal takes the record whatever the applier does."""
 
-    def apply(self, operation: Operation, payload: Buffer, lsn: int) -> None:
+    def expect(self) -> None:
+        """Nothing to do."""
+
+    def take(self, placed: Placed, size: int) -> None:
         """Count it; the child reads it from the journal."""
-        self._batch_bytes += memoryview(payload).nbytes
+        self._batch_bytes += size
         self._batch_records += 1
+
+    def apply(self, operation: Operation, payload: Buffer, lsn: int) -> None:
+        """Nothing to do: what HDF5 refuses is noticed later."""
 
     def ended(self, lsn: int) -> None:
         """The batch is the applier's from now on; what was opened for reading is closed.

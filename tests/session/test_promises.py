@@ -12,7 +12,7 @@ import safeh5
 from safeh5 import MicroDataGroup
 from safeh5.operations.model import CreateGroup
 from safeh5.recovery import Condition
-from safeh5.session import core, interval
+from safeh5.session import guarded, interval
 from tests.support import batches, held, write_batch
 
 
@@ -47,7 +47,7 @@ def test_a_tree_is_planned_on_all_that_was_written_before_whenever_that_becomes_
 def test_sealing_in_a_signal_handler_does_not_wait_for_a_thread_that_waits_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(core, "_SEAL_SECONDS", 0.2)
+    monkeypatch.setattr(guarded, "_SEAL_SECONDS", 0.2)
     target = tmp_path / "run.h5"
     session = safeh5.open(target, durability="flush")
     write_batch(session, 0)
