@@ -17,6 +17,7 @@ from safeh5.microdata.labels import expand_labels
 from safeh5.microdata.namespace import Namespace
 from safeh5.microdata.nodes import MicroData
 from safeh5.microdata.place import Step
+from safeh5.microdata.quick import Quick
 from safeh5.microdata.references import Resolver
 from safeh5.microdata.scratch import Scratch, about
 from safeh5.microdata.stored import Identity, StoredAttribute
@@ -53,6 +54,7 @@ class Decorations:
         self._identities = identities
         self._namespace = namespace
         self._scratch = scratch
+        self._quick = Quick(scratch)
         self._datasets = {step.path: step.node for step in steps if isinstance(step.node, MicroDataset)}
 
     # --- attributes -----------------------------------------------------------------
@@ -71,6 +73,10 @@ class Decorations:
         for name, value in self._attrs(node, path).items():
             _check_attribute_name(name, path)
             if value is None:
+                continue
+            if (quick := self._quick.attribute(value)) is not None:
+                kind, payload = quick
+                yield SetAttribute(path=path, name=name, type=kind[0], space=kind[1], packed=kind[2]), payload
                 continue
             with about(path, f"attribute {name!r}"):
                 attribute = make_attribute(self._scratch, value)

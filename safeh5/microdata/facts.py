@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any, Union
 
 import h5py
@@ -77,6 +78,41 @@ def facts_of(node: MicroDataset, scratch: Scratch) -> DatasetFacts:
     """
     if node.stored is not None and node.stored.layout is not None:
         return _stored_facts(node, scratch)
+    key = _key(node)
+    if key is None:
+        return _new_facts(node, scratch)
+    known = scratch.known.get(key)
+    if known is None:
+        known = scratch.known[key] = _new_facts(node, scratch)
+    # All but the values themselves depends on the key alone.
+    source = ArraySource(node.data, node.data.shape, item_weight(node.data.dtype))
+    return DatasetFacts(known.type, known.space, known.layout, source)
+
+
+def _key(node: MicroDataset) -> Any:
+    """What the facts of a dataset of plain numbers depend on; None for other datasets.
+
+    Values that are equal and mean different things (1 and True) are left to h5py.
+    """
+    data = node.data
+    if type(data) is not np.ndarray or data.dtype.kind not in "iuf" or data.dtype.metadata:
+        return None
+    for value in (node.shape, node.maxshape, node.scaleoffset, node.fillvalue, node.fill_time):
+        if value is not None:
+            return None
+    if node.resizable or not (node.dtype is None or isinstance(node.dtype, np.dtype)):
+        return None
+    if not isinstance(node.compression, str | None) or not isinstance(node.chunking, tuple | None):
+        return None
+    options = (node.compression_opts, node.shuffle, node.fletcher32, node.track_times, node.track_order)
+    for option in options:
+        if type(option) not in (NoneType, bool, int):
+            return None
+    return (data.dtype, data.shape, node.dtype, node.compression, node.chunking, *map(repr, options))
+
+
+def _new_facts(node: MicroDataset, scratch: Scratch) -> DatasetFacts:
+    """The facts of a dataset that h5py makes to see what becomes of it."""
     kind, committed = type_of(node.dtype)
     data = _ready(node, kind)
     if kind is None:

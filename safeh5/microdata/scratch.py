@@ -9,8 +9,7 @@ objects it makes, so a tree means here what `h5py.Group.create_dataset` and
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 
 import h5py
@@ -27,8 +26,7 @@ _ATTRIBUTE = b"a"
 _REFUSALS = (ValueError, OSError, RuntimeError, OverflowError, KeyError, IndexError, MemoryError)
 
 
-@contextmanager
-def about(path: str, what: str) -> Iterator[None]:
+class about:
     """Turn what h5py and NumPy raise inside into errors that name the node.
 
     Parameters
@@ -38,16 +36,28 @@ def about(path: str, what: str) -> Iterator[None]:
     what : str
         Which part of it, as a noun: ``"the data"``.
     """
-    try:
-        yield
-    except InvalidTreeError as error:
-        if error.dataset is None:
-            raise type(error)(f"{what} of {path} cannot be written: {error.message}", dataset=path) from error
-        raise
-    except TypeError as error:
-        raise InvalidTypeError(f"{what} of {path} cannot be written: {error}", dataset=path) from error
-    except _REFUSALS as error:
-        raise InvalidTreeError(f"{what} of {path} cannot be written: {error}", dataset=path) from error
+
+    __slots__ = ("_path", "_what")
+
+    def __init__(self, path: str, what: str) -> None:
+        self._path, self._what = path, what
+
+    def __enter__(self) -> None:
+        """Nothing to prepare: one is entered for each part of each node."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, InvalidTreeError):
+            if error.dataset is None:
+                raise type(error)(self._sentence(error.message), dataset=self._path) from error
+        elif isinstance(error, TypeError):
+            raise InvalidTypeError(self._sentence(error), dataset=self._path) from error
+        elif isinstance(error, _REFUSALS):
+            raise InvalidTreeError(self._sentence(error), dataset=self._path) from error
+
+    def _sentence(self, cause: object) -> str:
+        return f"{self._what} of {self._path} cannot be written: {cause}"
 
 
 class Scratch:
@@ -61,6 +71,7 @@ class Scratch:
     """
 
     def __init__(self, libver: tuple[str, str] | None = None) -> None:
+        self.known: dict[Any, Any] = {}
         name = f"safeh5-scratch-{uuid.uuid4().hex}"
         self._file = h5py.File(name, "w", driver="core", backing_store=False, libver=libver)
 

@@ -28,11 +28,13 @@ Invariants
 1. The lock is held from before the sidecar is looked at until after it is gone
    or sealed.
 2. An operation is in the journal before the applier sees it, and its batch has
-   no END before every operation of it was applied: what HDF5 refuses was never
-   acknowledged.
-3. The staging file holds the ended batches and those operations of the open
-   batch that were applied. When that is no longer sure it is thrown away and
-   made again from the journal when next needed.
+   no END before every operation of it was applied that HDF5 might refuse: what
+   HDF5 refuses was never acknowledged. What it is sure to take may wait in the
+   journal (docs/decisions/0013).
+3. The staging file holds the ended batches, but for those that wait, and those
+   operations of the open batch that were applied. When that is no longer sure
+   it is thrown away and made again from the journal when next needed. Nobody
+   looks at it, and no checkpoint is made of it, before what waits is applied.
 4. After a failed fsync nothing is acknowledged any more.
 """
 
