@@ -219,17 +219,21 @@ class Tail(Iterator[TailItem]):
         return frame
 
     def _look_who_writes(self) -> bool:
-        """Nothing new: now and then look whether anybody writes, and end if nobody does. False always."""
+        """Nothing new: now and then look who writes, and end if nobody does; True if there may be more."""
         now = time.monotonic()
-        if now >= self._look_at_lock:
-            self._look_at_lock = now + _LOCK_SECONDS
-            unwritten = not self._wait_for_resume and not TargetLock.is_held(self._names.lock)
-            # The last thing that the writer did may be to write, so the second look is believed; and a
-            # session that has ended in order has no journal any more, which shows elsewhere.
-            if unwritten and self._unwritten and current_session(self._storage, self._names) is not None:
-                assert self._follower is not None
-                self._end(TailEnd.SUSPENDED if self._follower.noted is Kind.SEAL else TailEnd.INTERRUPTED)
-            self._unwritten = unwritten
+        if now < self._look_at_lock:
+            return False
+        self._look_at_lock = now + _LOCK_SECONDS
+        unwritten = not self._wait_for_resume and not TargetLock.is_held(self._names.lock)
+        if current_session(self._storage, self._names) != self._session:
+            # Where there is another by now, its journal has taken the place of the one that is followed.
+            self._finish()
+            return True
+        if unwritten and self._unwritten:
+            # The last thing that the writer did may be to write, so only the second look is believed.
+            assert self._follower is not None
+            self._end(TailEnd.SUSPENDED if self._follower.noted is Kind.SEAL else TailEnd.INTERRUPTED)
+        self._unwritten = unwritten
         return False
 
     def _look_for_checkpoint(self, lsn: int, untold: Untold) -> bool:
