@@ -1,4 +1,4 @@
-"""What the journal of a file that a test closes makes by itself.
+"""A pytest plugin: what the journal of a file that a test closes makes by itself.
 
 At each commit the sidecar is copied as it lies on the disk, which is what a
 process killed at that moment leaves. Then the session commits; and from the
@@ -37,7 +37,7 @@ FILE = "PEERS_REPLAYED"
 FORMS = ("journal", "checkpoint")
 
 
-def watch() -> None:
+def pytest_configure() -> None:
     """Look at every session that commits from here on."""
     Session.commit = _watched(Session.commit)  # type: ignore[method-assign, assignment]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any
 import h5py
 
 from peers import outcomes, replayed
+from safeh5.testing.harness.places import working_directory
 
 HERE = Path(__file__).parent
 EXCEPTIONS = HERE / "exceptions.toml"
@@ -116,7 +116,14 @@ def _parts(version: str) -> tuple[int, ...]:
 # --- running ----------------------------------------------------------------------------
 
 
-def run(part: Part, *, kills: Part | None = None, workers: int = 0, exceptions: Exceptions) -> Report:
+def run(
+    part: Part,
+    *,
+    kills: Part | None = None,
+    workers: int = 0,
+    exceptions: Exceptions,
+    plugins: Iterable[str] = (),
+) -> Report:
     """Run the suite with plain h5py and with `safeh5.File`, and compare.
 
     Parameters
@@ -129,14 +136,16 @@ def run(part: Part, *, kills: Part | None = None, workers: int = 0, exceptions: 
         Processes to spread the tests over; 0 for none but this one.
     exceptions : Exceptions
         What is known.
+    plugins : iterable of str
+        More pytest plugins for the runs with `safeh5.File`.
     """
-    with tempfile.TemporaryDirectory(prefix="safeh5-peers-") as directory:
-        place = Path(directory)
+    extra = tuple(plugins)
+    with working_directory() as place:
         plain = _pytest(place, "plain", part, workers, ())
-        journaled = _pytest(place, "journaled", part, workers, ("peers.stand_in",))
+        journaled = _pytest(place, "journaled", part, workers, ("peers.stand_in", "peers.replayed", *extra))
         found = outcomes.read_lines(place / "journaled.files")
         if kills is not None:
-            _pytest(place, "killed", kills, workers, ("peers.killed",), within=part)
+            _pytest(place, "killed", kills, workers, ("peers.killed", *extra), within=part)
             found += outcomes.read_lines(place / "killed.files")
     report = Report(plain, journaled)
     _compare(report, exceptions)
@@ -154,22 +163,15 @@ def _pytest(
     environ[outcomes.FILE] = str(place / f"{name}.outcomes")
     environ[replayed.FILE] = str(place / f"{name}.files")
     environ[outcomes.PARTS] = outcomes.write_parts((p.share, p.seed) for p in (part, within) if p)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--quiet",
-        "-c",
-        str(HERE / "h5py.ini"),
-        "--rootdir",
-        directory,
-    ]
+    command = [sys.executable, "-m", "pytest", "--quiet", "-c", str(HERE / "h5py.ini")]
+    command += ["--rootdir", str(directory)]
     for plugin in (*plugins, "peers.outcomes"):
         command += ["-p", plugin]
     if workers:
         command += ["-n", str(workers)]
-    if part.match:
-        command += ["-k", part.match]
+    match = part.match or (within.match if within else "")
+    if match:
+        command += ["-k", match]
     command += ["--pyargs", "h5py", "-m", "not network"]
     with open(place / f"{name}.log", "w", encoding="utf-8") as log:
         subprocess.run(command, cwd=directory, env=environ, stdout=log, stderr=log, check=False)

@@ -16,7 +16,7 @@ from typing import Any
 
 from h5py import h5a, h5d, h5f, h5g, h5l, h5p, h5s, h5t
 
-from safeh5.h5 import links, native, writing
+from safeh5.h5 import links, native, virtual, writing
 from safeh5.h5.door import Door, Handle
 from safeh5.h5.native import phil
 from safeh5.h5.paths import object_path, path_of, text
@@ -49,6 +49,16 @@ class DatasetID(Journaled, h5d.DatasetID):  # type: ignore[misc]
     """Identifier of a dataset of a journaled file."""
 
     __slots__ = ("door", "elsewhere")
+
+    def read(
+        self, mspace: h5s.SpaceID, fspace: h5s.SpaceID, arr_obj: Any, mtype: Any = None, dxpl: Any = None
+    ) -> None:
+        """As `h5py.h5d.DatasetID.read`; also where other files are the sources of a virtual dataset."""
+        with phil:
+            if virtual.leads_elsewhere(self):
+                virtual.stand_in(self).read(mspace, fspace, arr_obj, mtype, dxpl)
+            else:
+                super().read(mspace, fspace, arr_obj, mtype, dxpl)
 
     def write(
         self, mspace: h5s.SpaceID, fspace: h5s.SpaceID, arr_obj: Any, mtype: Any = None, dxpl: Any = None

@@ -7,7 +7,7 @@ h5py's modules that `patches` replaces and then mean the original.
 
 from __future__ import annotations
 
-from h5py import AttributeManager, File, Group, h5a, h5d, h5ds, h5f, h5g, h5i, h5o, h5r, h5t
+from h5py import AttributeManager, Dataset, File, Group, h5a, h5d, h5ds, h5f, h5g, h5i, h5o, h5r, h5t
 from h5py._objects import phil
 
 __all__ = ["File", "phil"]
@@ -61,3 +61,4 @@ group_setitem = Group.__setitem__
 attribute_create = AttributeManager.create
 file_exit = File.__exit__
 file_init = File.__init__
+fast_reader = Dataset._fast_reader.fget  # the way of reading that goes past the identifier's methods

@@ -28,6 +28,7 @@ in h5py               replaced                                     because
 ``Group``             ``__setitem__``                              see `highlevel`
 ``AttributeManager``  create                                       see `highlevel`
 ``File``              ``__exit__``                                 see `highlevel`
+``Dataset``           ``_fast_reader``                             reads past identifiers: see `virtual`
 ``File``              ``session`` (added)                          the session of a journaled file
 ====================  ===========================================  =================================
 
@@ -70,9 +71,9 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from h5py import AttributeManager, File, Group, h5a, h5d, h5ds, h5f, h5g, h5i, h5o, h5r, h5t
+from h5py import AttributeManager, Dataset, File, Group, h5a, h5d, h5ds, h5f, h5g, h5i, h5o, h5r, h5t
 
-from safeh5.h5 import attributes, copying, files, highlevel, links, objects, sessions
+from safeh5.h5 import attributes, copying, files, highlevel, links, objects, sessions, virtual
 from safeh5.h5.ids import Journaled
 from safeh5.h5.native import phil
 
@@ -153,6 +154,7 @@ def install() -> None:
         for owner, name, ours, identifier in METHODS:
             _replace(owner, name, _method(getattr(owner, name), ours, identifier))
         _replace(File, "session", property(highlevel.file_session))
+        _replace(Dataset, "_fast_reader", property(virtual.fast_reader))
 
 
 def uninstall() -> None:

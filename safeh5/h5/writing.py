@@ -13,6 +13,7 @@ from safeh5.h5.door import refused
 from safeh5.h5.memory import Memory, read_memory
 from safeh5.h5.paths import path_of, text
 from safeh5.h5.selections import file_selection, gather, is_everything
+from safeh5.h5.virtual import leads_elsewhere
 from safeh5.operations import model
 
 Native = Callable[..., None]
@@ -88,21 +89,10 @@ def _fits(fspace: h5s.SpaceID, shape: tuple[int, ...]) -> bool:
 
 def _refuse_elsewhere(dataset: Any, path: str) -> None:
     """Refuse to write through a virtual dataset into other files."""
-    try:
-        elsewhere = dataset.elsewhere
-    except AttributeError:
-        elsewhere = dataset.elsewhere = _sources_elsewhere(dataset)
-    if elsewhere:
+    if leads_elsewhere(dataset):
         dataset.door.refuse(
             f"a write through the virtual dataset {path} into other files", path, "Write to the source itself"
         )
-
-
-def _sources_elsewhere(dataset: Any) -> bool:
-    dcpl = dataset.get_create_plist()
-    if dcpl.get_layout() != h5d.VIRTUAL:
-        return False
-    return any(dcpl.get_virtual_filename(i) != "." for i in range(dcpl.get_virtual_count()))
 
 
 def resize(dataset: Any, shape: tuple[int, ...], native_set_extent: Native) -> None:

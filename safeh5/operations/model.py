@@ -110,6 +110,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     attr_order: int = 0
     external: tuple[ExternalSegment, ...] = ()
     virtual: tuple[VirtualSource, ...] = ()
+    virtual_empty: bool = False  # virtual, and without a source
 
 
 # --- objects and links ----------------------------------------------------------

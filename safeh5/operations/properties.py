@@ -43,6 +43,7 @@ def read_layout(dcpl: h5p.PropDCID, dtype: h5t.TypeID) -> Layout:
         attr_order=dcpl.get_attr_creation_order(),
         external=tuple(_read_external(dcpl, i) for i in range(dcpl.get_external_count())),
         virtual=_read_virtual(dcpl) if kind == h5d.VIRTUAL else (),
+        virtual_empty=kind == h5d.VIRTUAL and dcpl.get_virtual_count() == 0,
     )
 
 
@@ -122,7 +123,7 @@ def make_dcpl(layout: Layout) -> h5p.PropDCID:
         dcpl.set_fill_value(_fill_array(layout.fill))
     for segment in layout.external:
         dcpl.set_external(segment.name.encode(), segment.offset, segment.size)
-    if layout.virtual:
+    if layout.virtual or layout.virtual_empty:
         dcpl.set_layout(h5d.VIRTUAL)
     for source in layout.virtual:
         dcpl.set_virtual(
