@@ -6,6 +6,7 @@
     python3 dev.py test-slow    set up, then run the slow tests only
     python3 dev.py fuzz MODE    set up, then run the fuzz harness: model, kill, damage ...
     python3 dev.py bench NAME   set up, then run a benchmark: acquire, h5layer, long_run
+    python3 dev.py peers        set up, then run h5py's own test suite on safeh5.File
     python3 dev.py lint         ruff: style, docstrings, order of imports
     python3 dev.py types        mypy, strict
     python3 dev.py contracts    import-linter and the architecture tests
@@ -176,6 +177,11 @@ def bench(arguments: Arguments) -> int:
     return Environment().ensure().run(f"bench.{arguments[0]}", *arguments[1:])
 
 
+def peers(arguments: Arguments) -> int:
+    """Run h5py's own test suite on `safeh5.File`."""
+    return Environment().ensure("test").run("peers", *arguments)
+
+
 def lint(arguments: Arguments) -> int:
     """Run ruff."""
     return Environment().ensure("dev").run("ruff", "check", *(arguments or ["."]))
@@ -230,6 +236,7 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "test-slow": test_slow,
     "fuzz": fuzz,
     "bench": bench,
+    "peers": peers,
     "lint": lint,
     "types": types,
     "contracts": contracts,
