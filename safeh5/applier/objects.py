@@ -15,12 +15,14 @@ from safeh5.operations.values import decode_space, decode_type
 def create_group(context: Context, op: model.CreateGroup, payload: Buffer) -> None:
     """Make a group; HDF5 refuses if something stands there."""
     gcpl = h5p.create(h5p.GROUP_CREATE)
-    # As h5py does it: replaying later must not write another time into the file.
-    gcpl.set_obj_track_times(False)
+    # h5py's default, and not HDF5's: replaying later writes another time into the file.
+    gcpl.set_obj_track_times(op.track_times)
     if op.link_order:
         gcpl.set_link_creation_order(op.link_order)
     if op.attr_order:
         gcpl.set_attr_creation_order(op.attr_order)
+    if op.attr_phase:
+        gcpl.set_attr_phase_change(*op.attr_phase)
     h5g.create(context.root, op.path.encode(), lcpl=context.lcpl(op.path), gcpl=gcpl)
 
 

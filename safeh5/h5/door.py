@@ -56,6 +56,8 @@ class Door:
         Path of the file that the user works on.
     handles : dict of int to Handle
         How the file was opened, by the numbers of its identifiers.
+    moved : dict of address to bytes
+        Where objects were found that HDF5 has under an outdated name.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -64,6 +66,7 @@ class Door:
         self.fileno = self.file_id.fileno
         self.target = os.fsencode(recorder.target)
         self.handles: dict[int, Handle] = {}
+        self.moved: dict[Any, bytes] = {}
         self._access: tuple[Any, h5p.PropLAID] = (None, self._link_access(h5p.create(h5p.LINK_ACCESS)))
 
     @classmethod

@@ -138,7 +138,8 @@ class AttrID(Journaled, h5a.AttrID):  # type: ignore[misc]
     def _owner_path(self) -> str | None:
         if self.owner is not None:
             return path_of(self.owner, self.door)
-        return object_path(self.door.file_id, native.get_name(self), self.door)
+        # Not by the name that HDF5 has for it: that may be out of date.
+        return path_of(native.open_object(self, b"."), self.door)
 
 
 class Links(h5l.LinkProxy):  # type: ignore[misc]

@@ -18,7 +18,7 @@ from safeh5.h5.links import makes_groups
 from safeh5.h5.lowering import shared_type, try_dataset
 from safeh5.h5.paths import Place, object_path, path_of, place_of, text
 from safeh5.operations import model
-from safeh5.operations.properties import read_layout
+from safeh5.operations.properties import read_layout, read_phase
 
 # --- opening ----------------------------------------------------------------------
 
@@ -65,14 +65,20 @@ def create_group(loc: Any, name: bytes | None, lcpl: Any = None, gcpl: Any = Non
     place = _free(loc, name, lcpl)
     if place is None:
         refused(native.create_group, loc, name, lcpl=lcpl, gcpl=gcpl)
-    gcpl = h5p.create(h5p.GROUP_CREATE) if gcpl is None else gcpl
-    operation = model.CreateGroup(
-        path=place.path,
+    door.record(_group(place.path, gcpl))
+    return adopt(native.open_group(loc, place.path.encode()), door)
+
+
+def _group(path: str, gcpl: Any) -> model.CreateGroup:
+    if gcpl is None:
+        return model.CreateGroup(path=path)
+    return model.CreateGroup(
+        path=path,
         link_order=gcpl.get_link_creation_order(),
         attr_order=gcpl.get_attr_creation_order(),
+        attr_phase=read_phase(gcpl),
+        track_times=bool(gcpl.get_obj_track_times()),
     )
-    door.record(operation)
-    return adopt(native.open_group(loc, place.path.encode()), door)
 
 
 def create_dataset(

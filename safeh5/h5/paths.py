@@ -36,10 +36,22 @@ def path_of(oid: Any, door: Door) -> str | None:
         return text(name, door)
     if native.get_info(oid).rc == 0:
         return None
-    found = native.name_of_reference(native.create_reference(oid, b".", h5r.OBJECT), door.file_id)
+    return text(_searched(oid, door), door)
+
+
+def _searched(oid: Any, door: Door) -> bytes:
+    """The path of an object that is not where HDF5 remembers it; a search of the file, made once."""
+    number = native.get_objinfo(oid).objno
+    known = door.moved.get(number)
+    if known is not None and _is_at(oid, known, door):
+        return known
+    found: bytes | None = native.name_of_reference(
+        native.create_reference(oid, b".", h5r.OBJECT), door.file_id
+    )
     if not found:
         door.refuse("a change of an object that no path from the root group leads to")
-    return text(found, door)
+    door.moved[number] = found
+    return found
 
 
 def _is_at(oid: Any, name: bytes, door: Door) -> bool:

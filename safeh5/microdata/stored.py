@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
-from h5py import h5a, h5i, h5o, h5s, h5t
+from h5py import h5a, h5g, h5i, h5o, h5r, h5s, h5t
 
 from safeh5.operations.model import Layout
 from safeh5.operations.values import is_plain
@@ -79,9 +79,26 @@ def identity_of(object_id: Any) -> Identity:
 
 
 def name_of(object_id: Any) -> str | None:
-    """A path of the object in its file, None when it has none any more."""
+    """A path of the object in its file, None when it has none any more.
+
+    HDF5 remembers the path by which an identifier was opened, and does not
+    always follow when a group above is renamed. So it is believed only where
+    the object is found there; else the file is searched for the object.
+    """
     name = h5i.get_name(object_id)
-    return None if name is None else name.decode("utf-8", "surrogateescape")
+    if name is None or not _is_at(object_id, name):
+        reference = h5r.create(object_id, b".", h5r.OBJECT) if h5o.get_info(object_id).rc else None
+        name = None if reference is None else h5r.get_name(reference, object_id)
+    return None if not name else name.decode("utf-8", "surrogateescape")
+
+
+def _is_at(object_id: Any, name: bytes) -> bool:
+    try:
+        there = h5g.get_objinfo(object_id, name)
+    except (KeyError, OSError, RuntimeError, ValueError):
+        return False
+    found = h5g.get_objinfo(object_id)
+    return bool(there.fileno == found.fileno and there.objno == found.objno)
 
 
 def encoded_type(tid: h5t.TypeID) -> tuple[bytes, Identity | None]:

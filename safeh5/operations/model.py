@@ -108,6 +108,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     alloc_time: int | None = None
     track_times: bool = False
     attr_order: int = 0
+    attr_phase: tuple[int, int] | None = None
     external: tuple[ExternalSegment, ...] = ()
     virtual: tuple[VirtualSource, ...] = ()
     virtual_empty: bool = False  # virtual, and without a source
@@ -117,10 +118,16 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
 
 
 class CreateGroup(Operation, frozen=True):
-    """Make a group; the orders are ``H5P_CRT_ORDER_*`` flags of links and attributes."""
+    """Make a group; the orders are ``H5P_CRT_ORDER_*`` flags of links and attributes.
+
+    `attr_phase` is where attributes go over into dense storage and back, None
+    for HDF5's default.
+    """
 
     link_order: int = 0
     attr_order: int = 0
+    attr_phase: tuple[int, int] | None = None
+    track_times: bool = False
 
 
 class CreateDataset(Operation, frozen=True):

@@ -22,6 +22,7 @@ _DEFAULT_ALLOC_TIME = {
     h5d.COMPACT: h5d.ALLOC_TIME_EARLY,
     h5d.VIRTUAL: h5d.ALLOC_TIME_INCR,
 }
+_DEFAULT_PHASE = (8, 6)
 _DEFAULT_FILL_TIME = h5d.FILL_TIME_IFSET
 
 
@@ -41,10 +42,17 @@ def read_layout(dcpl: h5p.PropDCID, dtype: h5t.TypeID) -> Layout:
         alloc_time=None if alloc_time in (_DEFAULT_ALLOC_TIME[kind], h5d.ALLOC_TIME_DEFAULT) else alloc_time,
         track_times=bool(dcpl.get_obj_track_times()),
         attr_order=dcpl.get_attr_creation_order(),
+        attr_phase=read_phase(dcpl),
         external=tuple(_read_external(dcpl, i) for i in range(dcpl.get_external_count())),
         virtual=_read_virtual(dcpl) if kind == h5d.VIRTUAL else (),
         virtual_empty=kind == h5d.VIRTUAL and dcpl.get_virtual_count() == 0,
     )
+
+
+def read_phase(plist: h5p.PropOCID) -> tuple[int, int] | None:
+    """Where attributes go over into dense storage and back; None for HDF5's default."""
+    most, least = plist.get_attr_phase_change()
+    return None if (most, least) == _DEFAULT_PHASE else (int(most), int(least))
 
 
 def read_filters(dcpl: h5p.PropDCID) -> tuple[Filter, ...]:
@@ -112,6 +120,8 @@ def make_dcpl(layout: Layout) -> h5p.PropDCID:
     dcpl.set_obj_track_times(layout.track_times)
     if layout.attr_order:
         dcpl.set_attr_creation_order(layout.attr_order)
+    if layout.attr_phase:
+        dcpl.set_attr_phase_change(*layout.attr_phase)
     if layout.chunks is not None:
         dcpl.set_chunk(layout.chunks)
     elif layout.compact:
