@@ -25,7 +25,7 @@ from safeh5.recovery import Action
 from safeh5.recovery import replay as replaying
 from safeh5.session import signals
 from safeh5.testing.crash import Place
-from safeh5.testing.faults import FaultyStorage
+from safeh5.testing.faults import Call, FaultyStorage
 from safeh5.testing.harness.places import working_directory
 from safeh5.testing.harness.report import Report
 from safeh5.testing.harness.settings import Settings
@@ -169,6 +169,7 @@ def try_call(one: Round, nth: int, root: Path, old: bytes | None) -> str | None:
         assert error is None, "it fails without a fault"
         return None
     _check_error(error, storage.calls[nth - 1].path, one.kind, data)
+    _check_sync(error, storage.calls[nth - 1], one.kind)
     _recover(case, root, old, noted)
     if error is None:
         assert "committed" in noted or case.before or ACTIONS[case.recovery] is Action.ROLLBACK
@@ -214,6 +215,12 @@ def _check_error(error: BaseException | None, path: str, kind: str, directory: P
     assert isinstance(error, SafeH5Error), f"not one of our errors, {where}"
     words = str(error)
     assert str(directory) in words, f"the error does not say where, {where}"
+
+
+def _check_sync(error: BaseException | None, call: Call, kind: str) -> None:
+    """A failed fsync of what makes data durable is never passed over, nor tried again until it works."""
+    of_journal = call.effect == "sync" and "/journal-" in call.path
+    assert error is not None or not of_journal, f"fsync of {call.path} failed with {kind}, and all was well"
 
 
 def _recover(case: Case, root: Path, old: bytes | None, noted: list[str]) -> None:
