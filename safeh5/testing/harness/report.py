@@ -79,7 +79,9 @@ class Report:
             self.notes.append(text)
 
     def is_over(self) -> bool:
-        """Whether to stop: the time or the number of cases is over."""
+        """Whether to stop: the time or the number of cases is over, or enough was found."""
+        if self.settings.first and self.failures:
+            return True
         return self.settings.is_over(self.cases)
 
     def fail(self, what: str, case: dict[str, Any], directory: Path | None = None) -> Failure:

@@ -32,6 +32,10 @@ class Settings:
         A file of the user's, in the place of the built-in workloads.
     corpus : Path
         Where failures are kept.
+    first : bool
+        Stop at the first failure.
+    shrink : bool
+        Make what failed small before it is kept.
     program : str
         What stands before ``replay`` in the command that shows a failure again.
     """
@@ -41,6 +45,8 @@ class Settings:
     cases: int | None = None
     workload: Path | None = None
     corpus: Path = Path("safeh5-corpus")
+    first: bool = False
+    shrink: bool = True
     program: str = "python -m safeh5.testing"
     _until: float | None = field(default=None, init=False)
 

@@ -48,8 +48,9 @@ def watch(
     order: Order,
     note: Callable[[str, News], None],
     patience: float = PATIENCE,
+    enough: Callable[[], bool] = bool,
 ) -> None:
-    """Do `work` in a process of its own; `note` gets its news.
+    """Do `work` in a process of its own; `note` gets its news, and `enough` is asked after each.
 
     Raises
     ------
@@ -68,6 +69,8 @@ def watch(
             if kind == "end":
                 return
             note(kind, news)
+            if kind != "begin" and enough():
+                return
             doing = news if kind == "begin" else {}
         problem = f"nothing was heard for {patience} s"
     except EOFError:

@@ -49,7 +49,7 @@ def run(report: Report, settings: Settings) -> None:
         with working_directory() as path:
             order = _Order(settings.seed, report.cases, more, settings.left, str(path), str(settings.corpus))
             try:
-                watch(work, order, partial(_note, report))
+                watch(work, order, partial(_note, report), enough=report.is_over)
             except Unfinished as problem:
                 report.cases += 1
                 facts = {**problem.doing, "text": str(problem)}

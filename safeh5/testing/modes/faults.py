@@ -97,7 +97,12 @@ def run_rounds(
     while left and not report.is_over():
         cases = None if settings.cases is None else settings.cases - report.cases
         try:
-            watch(work, _Order(tuple(left), str(root), old, cases, settings.left), partial(_note, report))
+            watch(
+                work,
+                _Order(tuple(left), str(root), old, cases, settings.left),
+                partial(_note, report),
+                enough=report.is_over,
+            )
             return
         except Unfinished as problem:
             index, case = problem.doing["index"], problem.doing["case"]

@@ -41,7 +41,7 @@ class _Counted(SessionMachine):
         super().check_invariants(*given, **named)
 
 
-def _test(machine: Callable[[], Any], examples: int) -> Callable[[], None]:
+def _test(machine: Callable[[], Any], examples: int, shrink: bool = True) -> Callable[[], None]:
     chosen = settings(
         max_examples=examples,
         stateful_step_count=STEPS,
@@ -50,7 +50,7 @@ def _test(machine: Callable[[], Any], examples: int) -> Callable[[], None]:
         print_blob=True,
         report_multiple_bugs=False,
         derandomize=False,
-        phases=PHASES,
+        phases=PHASES if shrink else PHASES[:1],
         suppress_health_check=list(HealthCheck),
     )
     return get_state_machine_test(machine, settings=chosen)  # type: ignore[arg-type]
@@ -64,7 +64,7 @@ def run(report: Report, settings: Settings) -> None:
         chosen = settings.seed * 1_000_003 + number
         number += 1
         try:
-            failure = _round(chosen, left)
+            failure = _round(chosen, left, settings.shrink)
         finally:
             report.cases = _Counted.examples - begun
             report.figures["steps"] = _Counted.steps - steps
@@ -72,10 +72,10 @@ def run(report: Report, settings: Settings) -> None:
             report.fail(failure.pop("text"), failure)
 
 
-def _round(chosen: int, examples: int) -> dict[str, Any] | None:
+def _round(chosen: int, examples: int, shrink: bool) -> dict[str, Any] | None:
     logging.disable(logging.CRITICAL)
     try:
-        seed(chosen)(_test(_Counted, examples))()
+        seed(chosen)(_test(_Counted, examples, shrink))()
     except Exception as error:
         text = "".join(traceback.format_exception(error))
         found = _BLOB.search(text)
