@@ -65,12 +65,21 @@ def _say(error: Exception, program: str, code: Exit) -> int:
 
 def _run(given: argparse.Namespace, program: str) -> int:
     seed = random.SystemRandom().randrange(1 << 31) if given.seed is None else given.seed
-    seconds = USUAL_SECONDS if given.seconds is None and given.cases is None else given.seconds
+    limited = given.seconds is not None or given.cases is not None or given.exhaustive
+    seconds = given.seconds if limited else USUAL_SECONDS
     if given.workload is not None and not given.workload.is_file():
         raise UsageError(f"--workload: there is no file {given.workload}")
     logging.getLogger("safeh5").setLevel(logging.CRITICAL + 1)
     settings = Settings(
-        seed, seconds, given.cases, given.workload, given.corpus, given.first, not given.no_shrink, program
+        seed,
+        seconds,
+        given.cases,
+        given.workload,
+        given.corpus,
+        given.exhaustive,
+        given.first,
+        not given.no_shrink,
+        program,
     )
     report = registry.run(given.mode, settings)
     sys.stdout.write((report.to_json() if given.json else report.to_text()) + "\n")
@@ -112,6 +121,7 @@ def _parser(program: str, corpus: Path) -> argparse.ArgumentParser:
         mode.add_argument("--cases", type=_count, metavar="N", help="stop after so many cases")
         mode.add_argument("--seed", type=int, metavar="X", help="what is tried depends on it alone")
         mode.add_argument("--json", action="store_true", help="the result as one JSON object")
+        mode.add_argument("--exhaustive", action="store_true", help="everything that can be counted up, once")
         mode.add_argument("--first", action="store_true", help="stop at the first failure")
         mode.add_argument("--no-shrink", action="store_true", help="keep failures as large as they are")
         mode.add_argument("--workload", type=Path, metavar="FILE.py", help="a script of yours")

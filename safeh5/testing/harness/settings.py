@@ -32,6 +32,8 @@ class Settings:
         A file of the user's, in the place of the built-in workloads.
     corpus : Path
         Where failures are kept.
+    exhaustive : bool
+        Everything there is of what can be counted up, once, instead of some of it at random.
     first : bool
         Stop at the first failure.
     shrink : bool
@@ -45,6 +47,7 @@ class Settings:
     cases: int | None = None
     workload: Path | None = None
     corpus: Path = Path("safeh5-corpus")
+    exhaustive: bool = False
     first: bool = False
     shrink: bool = True
     program: str = "python -m safeh5.testing"

@@ -67,6 +67,7 @@ _SESSIONS: tuple[tuple[int, bool, dict[str, Any]], ...] = (
     (6, True, {"segment_bytes": 900, "checkpoint_bytes": 30}),
     (8, True, {"journal_limit": 1600}),
     (8, False, {"journal_limit": 3000}),
+    (60, True, {"segment_bytes": 8000, "checkpoint_bytes": 300}),
 )
 
 
