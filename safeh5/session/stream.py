@@ -267,9 +267,13 @@ class Stream:
     def _array(self, values: npt.ArrayLike) -> npt.NDArray[Any]:
         try:
             array = np.asarray(values)
+            if array.dtype == self.dtype:
+                return np.asarray(array, order="C")
             if not self._plain or _fits(array, self.dtype):
-                return np.asarray(array, dtype=self.dtype, order="C")
-        except (TypeError, ValueError) as error:
+                # A number too large for the type would become infinite, silently.
+                with np.errstate(over="raise"):
+                    return np.asarray(array, dtype=self.dtype, order="C")
+        except (TypeError, ValueError, FloatingPointError) as error:
             raise InvalidTypeError(f"the values are no {self.dtype}: {error}", dataset=self.path) from error
         raise InvalidTypeError(
             f"values of type {array.dtype} do not fit the stream's {self.dtype}", dataset=self.path

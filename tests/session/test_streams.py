@@ -495,3 +495,18 @@ def test_asyncio_goes_on_while_the_disk_works(target: Path) -> None:
     asyncio.run(acquire())
     assert ticks > 10
     assert committed(session, "s").tolist() == list(range(7))
+
+
+@pytest.mark.parametrize("durability", ["record", "flush"])
+def test_a_number_that_would_become_infinite_is_refused_and_an_infinite_one_is_not(
+    target: Path, durability: str
+) -> None:
+    session = safeh5.open(target, durability=durability)
+    stream = session.stream("/s", (2,), "f4")
+    for values in ([1.0, 1e39], np.array([1.0, -1e300])):
+        with pytest.raises(InvalidTypeError, match="/s"):
+            stream.append(values)
+    stream.append([1.0, float("inf")])
+    stream.append(np.array([1e-300, float("nan")]))
+    found = committed(session, "s")
+    assert found[0].tolist() == [1.0, float("inf")] and np.isnan(found[1, 1]) and found[1, 0] == 0
