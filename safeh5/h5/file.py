@@ -104,7 +104,9 @@ def open_file(file: Any, *args: Any, **kwargs: Any) -> None:
         native.file_init(file, _journaled_id(wanted, options))
         return
     name, mode = arguments.first_two(args, kwargs)
-    joined = _joined(name) if mode == "r" and not kwargs.get("swmr") else None
+    # A file object says itself what is to be read, a snapshot of that very session for one.
+    by_name = mode == "r" and not kwargs.get("swmr") and kwargs.get("driver") != "fileobj"
+    joined = _joined(name) if by_name else None
     if joined is not None:
         native.file_init(file, joined)
     else:

@@ -12,6 +12,7 @@ no session                    the target
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 from collections.abc import Iterator
@@ -148,7 +149,7 @@ def open_newest(storage: Storage, names: Names, keep_bytes: int) -> Shown:
         with contextlib.suppress(FileNotFoundError):
             return open_target(storage, names, session)
         if session is not None and current_session(storage, names) == session:
-            return _empty(names, session)
+            return _empty(session)
     raise TargetNotFoundError("there is neither a file nor a session of safeh5", path=names.target)
 
 
@@ -187,8 +188,13 @@ def _opened(below: ReadOnlyFile, names: Names) -> h5py.File:
         raise
 
 
-def _empty(names: Names, session: bytes) -> Shown:
-    with h5py.File(os.path.basename(names.target), "w", driver="core", backing_store=False) as made:
+def _empty(session: bytes) -> Shown:
+    return Shown(h5py.File(io.BytesIO(_image_of_nothing()), "r"), Shows.NOTHING, session, 0, None)
+
+
+@functools.cache
+def _image_of_nothing() -> bytes:
+    # In memory, but HDF5 wants a name; that of the target is its session's in this process.
+    with h5py.File(f".safeh5-nothing-{os.getpid()}", "w", driver="core", backing_store=False) as made:
         made.flush()
-        image = made.id.get_file_image()
-    return Shown(h5py.File(io.BytesIO(image), "r"), Shows.NOTHING, session, 0, None)
+        return bytes(made.id.get_file_image())

@@ -263,6 +263,50 @@ def test_waiting_sees_a_checkpoint_when_it_comes_and_ends_with_the_session(targe
         assert shown[-1] == 4 and shown == sorted(shown)
 
 
+@pytest.mark.parametrize("name", ["run.h5", "Überlauf 测量.h5"])
+def test_a_view_of_a_file_that_h5py_itself_is_made_to_journal_is_a_view(tmp_path: Path, name: str) -> None:
+    with safeh5.install():
+        file = h5py.File(tmp_path / name, "w")
+        with safeh5.live(tmp_path / name) as view:
+            assert view.shows is Shows.NOTHING
+            file["x"] = np.arange(5)
+            file.flush()
+            view.refresh()
+            assert view.path == view.filename == str(tmp_path / name)
+            file.close()
+            assert view.refresh() and view.shows is Shows.TARGET
+            np.testing.assert_array_equal(view["x"][()], np.arange(5))
+
+
+def test_the_file_of_a_process_session_can_be_read_where_h5py_is_made_to_journal(target: Path) -> None:
+    with safeh5.install(), safeh5.open(target, applier="process") as session:
+        write_batch(session, 0)
+        assert held_in(session.file) == batches(0)
+
+
+def test_what_stands_in_another_file_is_an_error_and_not_a_fill_value(target: Path) -> None:
+    other = target.parent / "other.h5"
+    with h5py.File(other, "w") as file:
+        file["x"] = np.arange(10)
+    with h5py.File(target, "w") as file:
+        file["own"] = np.arange(10)
+        file["link"] = h5py.ExternalLink(str(other), "/x")
+        for name, source in (("far", str(other)), ("near", ".")):
+            layout = h5py.VirtualLayout((10,), "i8")
+            layout[:] = h5py.VirtualSource(source, "x" if name == "far" else "own", (10,))
+            file.create_virtual_dataset(name, layout, fillvalue=-1)
+    with safeh5.open(target) as session:
+        write_batch(session, 0)
+        session.checkpoint()
+        with safeh5.live(target) as view:
+            np.testing.assert_array_equal(view["near"][()], np.arange(10))
+            with pytest.raises((OSError, KeyError)):
+                view["link"]
+            with pytest.raises(OSError):
+                view["far"][()]
+            np.testing.assert_array_equal(view["own"][()], np.arange(10))
+
+
 # --- a view that has expired -------------------------------------------------------------------------
 
 
