@@ -297,6 +297,9 @@ class Inline:
 
     def _own(self) -> Staging:
         """The staging file, to be changed; a target that was only looked at is copied now."""
+        if not self._touched and not self._is_sound():
+            # The disk failed under somebody who read, and was told.
+            self.drop()
         staging = self._ready()
         if staging.borrowed:
             require_base(self._names, self._session)

@@ -175,7 +175,11 @@ class FaultyStorage(Storage):
 
     def mend(self) -> None:
         """No fault from here on."""
-        self._plan, self._counts, self._killed = (), [], None
+        self.replan()
+
+    def replan(self, *plan: Fault) -> None:
+        """These faults from here on, counted from here, and none of those before."""
+        self._plan, self._counts, self._killed = plan, [0] * len(plan), None
 
     def strike(self, effect: str, path: StrPath) -> Fault | None:
         """Record a call; returns the fault that strikes it."""
@@ -245,6 +249,12 @@ class FaultyStorage(Storage):
         return self.attempt(
             "copy_file", destination, partial(super().copy_file, source, destination, progress)
         )
+
+    def allocate(self, path: StrPath, size: int) -> None:  # noqa: D102
+        self.attempt("allocate", path, partial(super().allocate, path, size))
+
+    def give_back(self, path: StrPath) -> None:  # noqa: D102
+        self.attempt("give_back", path, partial(super().give_back, path))
 
     def copy_metadata(self, source: StrPath, destination: StrPath) -> tuple[str, ...]:  # noqa: D102
         return self.attempt("copy_metadata", destination, partial(super().copy_metadata, source, destination))
