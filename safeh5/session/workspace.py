@@ -266,7 +266,7 @@ class Inline:
     def room(self) -> int:
         """What is in memory only; without a staging file, what making it again takes."""
         if self._staging is not None and not self._doubtful:
-            return self._staging.unwritten(self._fresh_bytes) + self._waiting_bytes
+            return self._staging.unwritten(self._fresh_bytes - self._waiting_bytes) + self._waiting_bytes
         return room_needed(self._storage, self._names, self._session, self._journal())
 
     def check(self) -> None:
