@@ -279,21 +279,19 @@ def test_what_a_record_does_not_tell_is_shown_when_the_file_holds_it(
 
 
 def test_segments_that_roll_and_are_pruned_leave_no_gap(target: Path) -> None:
-    with safeh5.open(
-        target, durability="interval", interval_ms=5, segment_bytes=10_000, journal_limit=40_000
-    ) as session:
+    with safeh5.open(target, segment_bytes=3_000, journal_limit=12_000) as session:
         stream = rows(session)
         with safeh5.live(target) as view:
             keeping_up, lazy = view.tail("/rows"), view.tail("/rows", 0)
             seen = []
-            for number in range(1000):
+            for number in range(400):
                 stream.append(row(number))
-                if number % 100 == 0:
+                if number % 30 == 0:
                     seen += drained(keeping_up)
             assert not (target.parent / "run.h5.safeh5" / "journal-00000001.log").exists()
             session.sync()
-            assert seen + drained(keeping_up) == numbers(0, 1000)
-            assert drained(lazy) == numbers(0, 1000)
+            assert seen + drained(keeping_up) == numbers(0, 400)
+            assert drained(lazy) == numbers(0, 400)
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

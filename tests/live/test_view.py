@@ -466,3 +466,41 @@ def test_an_object_kept_from_the_file_of_a_process_session_is_never_torn(target:
         write_batch(session, 1)
         assert not kept  # closed, as it says
         assert held_in(session.file) == batches(0, 1)
+
+
+# --- a disk without room ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MiB: less than what is left to the writer in any case."""
+    place = tmp_path / "small"
+    place.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", place], capture_output=True)
+    if done.returncode:
+        pytest.skip("nothing can be mounted here")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+@pytest.mark.root
+def test_on_a_disk_without_room_to_spare_views_expire_and_the_writer_goes_on(small_disk: Path) -> None:
+    target = small_disk / "run.h5"
+    with safeh5.open(target) as session:
+        write_batch(session, 0)
+        session.checkpoint()
+        with safeh5.live(target) as view:
+            filler = small_disk / "filler"
+            write_batch(session, 1)
+            session.checkpoint()
+            with pytest.raises(LiveViewExpiredError):
+                held_in(view.file)
+            assert view.refresh() and held_in(view.file) == batches(0, 1)
+            filler.write_bytes(bytes(os.statvfs(small_disk).f_bavail * 4096 - 3_000_000))
+            write_batch(session, 2)
+            session.checkpoint()
+            assert view.refresh() and held_in(view.file) == batches(0, 1, 2)
+            with safeh5.live(target) as second:
+                assert held_in(second.file) == batches(0, 1, 2)
+            filler.unlink()
+    assert held(target) == batches(0, 1, 2)
