@@ -20,6 +20,8 @@ from safeh5.h5.paths import Place, object_path, path_of, place_of, text
 from safeh5.operations import model
 from safeh5.operations.properties import read_layout, read_phase
 
+_PREFIX = ("external storage under a prefix that is not kept in the file", None, "Give whole paths")
+
 # --- opening ----------------------------------------------------------------------
 
 
@@ -35,7 +37,10 @@ def open_group(loc: Any, name: bytes) -> Any:
 
 def open_dataset(loc: Any, name: bytes, dapl: Any = None) -> Any:
     """`h5py.h5d.open`."""
-    return adopt_here(native.open_dataset(loc, name, dapl), loc.door)
+    found = adopt_here(native.open_dataset(loc, name, dapl), loc.door)
+    if dapl is not None and dapl.get_efile_prefix() and found.get_create_plist().get_external_count():
+        loc.door.refuse(*_PREFIX)
+    return found
 
 
 def open_type(group: Any, name: bytes, tapl: Any = None) -> Any:
@@ -112,7 +117,8 @@ def create_dataset(
 def _refuse_prefix(layout: model.Layout, dapl: Any, path: str, door: Door) -> None:
     """Refuse raw data in files whose place only the identifier at hand knows."""
     if layout.external and dapl is not None and dapl.get_efile_prefix():
-        door.refuse("external storage under a prefix that is not kept in the file", path, "Give whole paths")
+        what, _, hint = _PREFIX
+        door.refuse(what, path, hint)
 
 
 def commit_type(loc: Any, name: bytes, tid: h5t.TypeID, lcpl: Any = None) -> None:

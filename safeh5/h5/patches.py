@@ -39,29 +39,9 @@ The methods of identifiers are not replaced but overridden, in `ids`:
 ``create_external``, ``move``; ``FileID.reopen``, ``start_swmr_write`` and the
 hook of ``File.close``.
 
-Roads that are not journaled
-----------------------------
-=============================================  ===================================================
-road                                           what happens
-=============================================  ===================================================
-mounting, SWMR mode                            `UnjournaledOperationError`
-a copy from another file, or with what         journaled whole, as an image that is made in memory
-external links or references lead to
-writing through an external link               h5py's error: the other file is open for reading
-writing through a virtual dataset into         `UnjournaledOperationError`
-other files
-a name that is not UTF-8                       `UnjournaledOperationError`
-anonymous objects                              recorded whole when they get a name (`unlinked`);
-                                               gone with the last identifier otherwise, as in h5py
-a new name for an unlinked group that is       `UnjournaledOperationError`
-not empty
-``h5t.TypeID.commit`` called directly          **done, not journaled**: the method of an immutable
-                                               type cannot be replaced; ``group[name] = dtype`` is
-                                               the journaled road
-functions imported by name from h5py's         not replaced there: ``from h5py.h5d import create``
-modules before the first journaled file        before that keeps h5py's own
-raw data in external files (``external=``)     journaled, but HDF5 writes them at once, in place
-=============================================  ===================================================
+What becomes of every call of h5py, the few that are refused among them, stands
+in docs/reference/h5py-roads.md. The constructor of ``File`` is replaced as well,
+but only on demand: see `installing`.
 """
 
 from __future__ import annotations
