@@ -304,7 +304,13 @@ class NotReadableError(InputError, PermissionError):
         super().__init__(message, **kwargs)  # type: ignore[arg-type]
 
 
-class NotWritableError(InputError, OSError):
+class TargetIsDirectoryError(NotHDF5Error, IsADirectoryError):
+    """There is a directory at the path."""
+
+    errno = errno.EISDIR
+
+
+class NotWritableError(InputError, PermissionError):
     """The directory of the target cannot be written, or its file system cannot lock."""
 
 

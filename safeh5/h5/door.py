@@ -126,7 +126,7 @@ class Door:
         """
         if self.recorder.ended:
             return
-        if self.recorder.commits and (self.is_lost or not self._others(handle, objects=objects)):
+        if self.recorder.commits and self._is_last(handle, objects=objects):
             self.recorder.close()
         elif not self.is_lost:
             close_plainly(handle, objects=objects)
@@ -145,16 +145,19 @@ class Door:
         Unless others have the file open: they go on, and meet the error themselves
         if nobody catches it.
         """
-        if self.recorder.commits and (self.is_lost or not self._others(handle, objects=True)):
+        if self.recorder.commits and self._is_last(handle, objects=True):
             self.recorder.abandon(error)
         else:
             self.release(handle, objects=True)
 
-    def _others(self, handle: Any, *, objects: bool) -> bool:
-        """Whether anything is open beside `handle`, of what users have opened."""
+    def _is_last(self, handle: Any, *, objects: bool) -> bool:
+        """Whether nothing is open beside `handle`, of what users have opened."""
+        if self.is_lost:
+            # Whoever went on after that has the file open anew.
+            return not any(door.recorder is self.recorder for door in doors() if not door.is_lost)
         own = h5f.get_obj_count(handle, h5f.OBJ_ALL | h5f.OBJ_LOCAL) if objects else 1
         applier = h5f.get_obj_count(self.file_id, h5f.OBJ_ALL | h5f.OBJ_LOCAL)
-        return bool(h5f.get_obj_count(self.file_id, h5f.OBJ_ALL) > applier + own)
+        return bool(h5f.get_obj_count(self.file_id, h5f.OBJ_ALL) <= applier + own)
 
     def holds(self, oid: Any) -> bool:
         """Whether an identifier belongs to this file."""
@@ -180,6 +183,11 @@ class Door:
             safe="It was not done; everything else is as it was",
             hint=hint,
         )
+
+
+def doors() -> list[Door]:
+    """Every door that something is left of."""
+    return list(_doors.values())
 
 
 def door_of(oid: Any) -> Door | None:

@@ -24,6 +24,7 @@ from typing import Any
 
 from safeh5.errors import SafeH5Error, recover_command
 from safeh5.events import logger
+from safeh5.h5.door import doors
 from safeh5.h5.native import phil
 from safeh5.session import Session
 
@@ -54,9 +55,15 @@ def watch(door: Any, session: Session) -> None:
         gc.callbacks.append(_note_collector)
 
 
+def watch_again(door: Any, session: Session) -> None:
+    """`door` is another one of a session that is watched: after a full disk the file was opened anew."""
+    if session in _files:
+        weakref.finalize(door, _collected, session).atexit = False
+
+
 def _collected(session: Session) -> None:
-    """No object of the file is left."""
-    if not session.is_ours:
+    """No object of the file is left, unless it has another door."""
+    if not session.is_ours or any(getattr(door.recorder, "session", None) is session for door in doors()):
         return
     _pending.append(session)
     if phil._is_owned() or _collector == threading.get_ident():

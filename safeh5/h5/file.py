@@ -27,7 +27,7 @@ from safeh5.h5.door import Door, Handle
 from safeh5.h5.ids import adopt
 from safeh5.h5.native import phil
 from safeh5.h5.recorder import SessionRecorder
-from safeh5.h5.sessions import session_at
+from safeh5.h5.sessions import recorder_of, session_at
 from safeh5.options import Durability, Mode
 from safeh5.session import Session, State, signals
 from safeh5.session import open as open_session
@@ -131,7 +131,9 @@ def _joined(name: Any) -> Any:
 
 
 def _join(session: Session, name: str) -> Any:
-    return identifier(SessionRecorder(session, commits=False), name)
+    made = identifier(recorder_of(session), name)
+    ending.watch_again(made.door, session)
+    return made
 
 
 def identifier(recorder: Any, name: str | None = None, driver: str | None = None) -> Any:

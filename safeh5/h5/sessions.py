@@ -8,6 +8,8 @@ from h5py import h5f, h5fd, h5p
 
 from safeh5.errors import TargetIsOpenError
 from safeh5.h5 import native
+from safeh5.h5.door import doors
+from safeh5.h5.recorder import SessionRecorder
 from safeh5.session import Session, signals
 from safeh5.storage import Names
 
@@ -19,6 +21,14 @@ def session_at(path: str) -> Session | None:
         return None
     target = Names.of(path).target
     return next((session for session in sessions if session.target == target), None)
+
+
+def recorder_of(session: Session) -> SessionRecorder:
+    """What records the changes of a session that is open; joined, it is ended by whoever opened it."""
+    for door in doors():
+        if isinstance(door.recorder, SessionRecorder) and door.recorder.session is session:
+            return door.recorder
+    return SessionRecorder(session, commits=False)
 
 
 def open_file(name: bytes | str, flags: int = h5f.ACC_RDWR, fapl: Any = None) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from safeh5.errors import NotHDF5Error, NotWritableError, SafeH5Error
+from safeh5.errors import NotHDF5Error, NotWritableError, SafeH5Error, TargetIsDirectoryError
 from safeh5.storage import Names, Owner, Storage, TargetLock
 
 
@@ -50,9 +50,10 @@ def require_file(names: Names) -> None:
         mode = os.stat(names.target).st_mode
     except OSError:
         return
+    if stat.S_ISDIR(mode):
+        raise TargetIsDirectoryError("this is a directory", path=names.target, safe="Nothing was touched")
     if not stat.S_ISREG(mode):
-        what = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
-        raise NotHDF5Error(f"this is {what}", path=names.target, safe="Nothing was touched")
+        raise NotHDF5Error("this is not a regular file", path=names.target, safe="Nothing was touched")
 
 
 def describe_owner(storage: Storage, names: Names) -> str | None:

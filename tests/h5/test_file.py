@@ -220,6 +220,13 @@ def test_a_directory_that_is_not_there_is_what_h5py_says_it_is(mode: str, tmp_pa
     assert error.value.errno == 2
 
 
+@pytest.mark.parametrize("mode", ["r", "r+", "a", "w"])
+def test_a_directory_at_the_path_is_what_h5py_says_it_is(mode: str, tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError) as error:
+        safeh5.File(tmp_path, mode)
+    assert error.value.errno == 21
+
+
 def test_what_is_no_hdf5_file_is_an_os_error_and_stays(target: Path) -> None:
     target.write_bytes(b"text, and no more")
     for mode in ("r", "r+", "a"):
