@@ -10,7 +10,8 @@ from typing import Any
 from safeh5.testing.crash import Killed
 from safeh5.testing.harness.places import working_directory
 from safeh5.testing.harness.report import Report
-from safeh5.testing.harness.settings import Settings
+from safeh5.testing.harness.settings import Settings, UsageError
+from safeh5.testing.modes import strace
 from safeh5.testing.modes.kill_cases import (
     CASES,
     HOW,
@@ -21,9 +22,19 @@ from safeh5.testing.modes.kill_cases import (
     enumerate_deaths,
     prepare,
 )
+from safeh5.testing.modes.syscalls import Kill, Sweep, attempt, facts, sweepable, workload_of
+from safeh5.testing.states.workload import Workload
 from safeh5.testing.zygote import Zygote
 
 WORKLOADS = "safeh5.testing.modes.workloads"
+
+TAKES_WORKLOAD = True
+
+EVERY = 6
+"""After so many workloads killed at effects of the storage layer, one is killed at its system calls."""
+
+SOME = 0.1
+"""Share of those system calls that are chosen; a process under strace takes a second."""
 
 SECOND = 0.3
 """Share of the deaths whose recovery is killed too."""
@@ -32,16 +43,46 @@ SECOND = 0.3
 def run(report: Report, settings: Settings) -> None:
     """Go through all workloads, in an order that the seed decides, until the time or the cases are over."""
     chance = random.Random(settings.seed)
+    if settings.workload is not None:
+        script = settings.workload.resolve()
+        _sweep(report, chance, Workload(script.name, ("script", str(script))), share=1.0)
+        return
     with Zygote(WORKLOADS) as zygote:
         rounds = 0
         while not report.is_over():
             pairs = [(case, how) for case in CASES for how in HOW]
             chance.shuffle(pairs)
-            for case, how in pairs:
+            for number, (case, how) in enumerate(pairs):
                 _run_case(report, zygote, chance, case, how, f"{settings.seed} {rounds}")
+                if number % EVERY == EVERY - 1:
+                    _sweep(report, chance, chance.choice(sweepable()), share=SOME)
             rounds += 1
             if not settings.endless:
                 return
+
+
+def _sweep(report: Report, chance: random.Random, workload: Workload, share: float) -> None:
+    """Kill a share of a workload's system calls; those of a user's script all, until the time is over."""
+    if not strace.is_usable():
+        report.note("strace is not here or may not trace: processes kill themselves before what they do")
+    with working_directory() as directory:
+        sweep = Sweep(workload, directory)
+        for kill in sweep.kills(chance):
+            if report.is_over():
+                return
+            if chance.random() >= share:
+                continue
+            what = attempt(sweep, kill)
+            report.cases += 1
+            report.count("killed before a system call")
+            report.count("recoveries killed at a system call", len(kill.recoveries))
+            if what is not None:
+                report.fail(what, facts(sweep, kill))
+    if share == 1.0 and not report.cases:
+        raise UsageError(
+            f"{workload.name} was run and did nothing to the disk in its working directory;"
+            " give its files relative paths, and see that it runs by itself"
+        )
 
 
 def _run_case(report: Report, zygote: Zygote, chance: random.Random, case: Case, how: str, salt: str) -> None:
@@ -72,6 +113,10 @@ def _try(case: Case, death: Killed, second: int | None) -> str | None:
 
 def replay(kept: dict[str, Any], directory: Path) -> None:
     """Kill at that place again, recover and look."""
+    if "command" in kept:
+        sweep = Sweep(workload_of(kept["command"]), directory / "sweep")
+        sweep.do(Kill(kept["life"], kept["nth"], tuple(kept["recoveries"])))
+        return
     [case] = [case for case in CASES if str(case) == kept["case"]]
     with Zygote(WORKLOADS) as zygote:
         place = prepare(Ground(zygote, directory), case)
