@@ -43,9 +43,9 @@ Method = Callable[..., Any]
 @contextmanager
 def promises(recorder: Recorder) -> Iterator[None]:
     """Leave marks, until the end of the block."""
-    marks = _Marks(recorder)
-    before = [(owner, name, vars(owner)[name]) for owner, name, _ in marks.wrappers()]
-    for owner, name, wrapper in marks.wrappers():
+    wrappers = [(_home(owner, name), name, wrapper) for owner, name, wrapper in _Marks(recorder).wrappers()]
+    before = [(owner, name, vars(owner)[name]) for owner, name, _ in wrappers]
+    for owner, name, wrapper in wrappers:
         method = vars(owner)[name]
         setattr(owner, name, _bound(wrapper, method))
     try:
@@ -53,6 +53,11 @@ def promises(recorder: Recorder) -> Iterator[None]:
     finally:
         for owner, name, method in before:
             setattr(owner, name, method)
+
+
+def _home(owner: Any, name: str) -> Any:
+    """The class that a method stands in, which may be one below the class that has it."""
+    return next(kind for kind in getattr(owner, "__mro__", (owner,)) if name in vars(kind))
 
 
 def _bound(wrapper: Method, method: Method) -> Method:
@@ -76,6 +81,7 @@ class _Marks:
         return [
             (SessionCore, "__init__", self.opened),
             (BatchLog, "record", self.operation),
+            (BatchLog, "record_whole", self.whole),
             (BatchLog, "end", self.ending),
             (BatchLog, "abort", self.abort),
             (SessionCore, "_keep_promise", self.keep_promise),
@@ -128,6 +134,16 @@ class _Marks:
         lsn: int = method(log, operation, payload)
         values = bytes(byte_view(payload))
         self.mark("operation", _of(log), lsn=lsn, operation=codec.encode(operation), values=values)
+        return lsn
+
+    def whole(self, method: Method, log: BatchLog, operation: Any, payload: Any = b"") -> int:
+        # Before: a crash may come when the record is written, which ends its batch, and no mark is.
+        values = bytes(byte_view(payload))
+        lsn: int = log.journal.next_lsn
+        self.mark("operation", _of(log), lsn=lsn, operation=codec.encode(operation), values=values)
+        self.mark("ending", _of(log))
+        lsn = method(log, operation, payload)
+        self.mark("ended", _of(log), lsn=lsn)
         return lsn
 
     def ending(self, method: Method, log: BatchLog) -> int:
