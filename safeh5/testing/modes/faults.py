@@ -8,17 +8,16 @@ one, and a recovery with a disk that works brings all that was acknowledged.
 from __future__ import annotations
 
 import gc
-import itertools
 import logging
 import random
 import shutil
 import traceback
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safeh5.errors import SafeH5Error
 from safeh5.recovery import Action
@@ -34,22 +33,28 @@ from safeh5.testing.modes import fault_kinds, kill_cases, workloads
 from safeh5.testing.modes.kill_cases import ACTIONS, CASES, Case, Ground
 from safeh5.testing.zygote import Zygote
 
+SHORT = 5
+"""How many of the workloads, the shortest, are gone through whole when everything is asked for."""
 
-@dataclass(frozen=True, slots=True)
-class Round:
-    """One workload, and one way of failing: all its calls in turn."""
+
+class Try(NamedTuple):
+    """One call of one workload that fails."""
 
     case: int
     kind: str
     for_ever: bool
-    first: int = 1
+    nth: int
+
+    def facts(self) -> dict[str, Any]:
+        """What is kept of it."""
+        return {**self._asdict(), "case": str(CASES[self.case])}
 
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What the process is to do: rounds, with what they start from in ``root/case-<i>``."""
+    """What the process is to do: these, with what they start from in ``root/case-<i>``."""
 
-    rounds: tuple[Round, ...]
+    tries: tuple[Try, ...]
     root: str
     old: dict[int, bytes | None]
     cases: int | None
@@ -57,26 +62,42 @@ class _Order:
 
 
 def run(report: Report, settings: Settings) -> None:
-    """All rounds in an order that the seed decides; without a limit, each once."""
-    chance = random.Random(settings.seed)
+    """Every call with every fault, in an order that the seed decides; of the short workloads if so asked."""
     with working_directory() as root:
         old = _prepare_all(root)
-        while not report.is_over():
-            run_rounds(report, settings, rounds(chance), root, old)
-            if not settings.endless:
-                return
+        counts = {number: _count_calls(number, root, old) for number in old}
+        chosen = sorted(counts, key=lambda number: counts[number])
+        tries = every_try({n: counts[n] for n in chosen[: SHORT if settings.exhaustive else None]})
+        random.Random(settings.seed).shuffle(tries)
+        report.count("calls that can fail", sum(counts[n] for n in {one.case for one in tries}))
+        _run_tries(report, settings, tries, root, old)
 
 
-def rounds(chance: random.Random) -> list[Round]:
-    """Every workload with every way of failing."""
-    found = [
-        Round(case, kind, for_ever)
-        for case in range(len(CASES))
+def every_try(counts: dict[int, int]) -> list[Try]:
+    """Every call of these workloads with every way of failing."""
+    return [
+        Try(case, kind, for_ever, nth)
+        for case, count in counts.items()
         for kind in fault_kinds.KINDS
         for for_ever in (False, True)
+        for nth in range(1, count + 1)
     ]
-    chance.shuffle(found)
-    return found
+
+
+def _count_calls(number: int, root: Path, old: dict[int, bytes | None]) -> int:
+    """How many calls a workload makes when nothing fails."""
+    storage = FaultyStorage()
+    error = _live(CASES[number], storage, _begin(number, root) / "run.h5", [])
+    assert error is None, error
+    return len(storage.calls)
+
+
+def _begin(number: int, root: Path) -> Path:
+    """The directory as the workload finds it."""
+    data = root / "run" / "data"
+    shutil.rmtree(root / "run", ignore_errors=True)
+    shutil.copytree(root / f"case-{number}" / "data", data)
+    return data
 
 
 def _prepare_all(root: Path) -> dict[int, bytes | None]:
@@ -90,25 +111,20 @@ def _prepare_all(root: Path) -> dict[int, bytes | None]:
     return old
 
 
-def run_rounds(
-    report: Report, settings: Settings, left: list[Round], root: Path, old: dict[int, bytes | None]
+def _run_tries(
+    report: Report, settings: Settings, left: list[Try], root: Path, old: dict[int, bytes | None]
 ) -> None:
-    """Do these rounds, in a process that is begun anew behind a call that it does not survive."""
+    """Do these, in a process that is begun anew behind a call that it does not survive."""
     while left and not report.is_over():
         cases = None if settings.cases is None else settings.cases - report.cases
         try:
-            watch(
-                work,
-                _Order(tuple(left), str(root), old, cases, settings.left),
-                partial(_note, report),
-                enough=report.is_over,
-            )
+            order = _Order(tuple(left), str(root), old, cases, settings.left)
+            watch(work, order, partial(_note, report), enough=report.is_over)
             return
         except Unfinished as problem:
-            index, case = problem.doing["index"], problem.doing["case"]
             report.cases += 1
-            report.fail(f"{case}: {problem}", case)
-            left = [replace(left[index], first=case["nth"] + 1), *left[index + 1 :]]
+            report.fail(f"{problem.doing['case']}: {problem}", problem.doing["case"])
+            left = left[problem.doing["index"] + 1 :]
 
 
 def _note(report: Report, kind: str, news: dict[str, Any]) -> None:
@@ -125,56 +141,40 @@ def _note(report: Report, kind: str, news: dict[str, Any]) -> None:
 
 
 def work(order: _Order, news: Connection) -> None:
-    """Every call of every round."""
+    """One try after the other."""
     logging.disable(logging.CRITICAL)
     budget = Settings(0, order.seconds, order.cases)
-    done = 0
-    for index, one in enumerate(order.rounds):
-        for nth in itertools.count(one.first):
-            if budget.is_over(done):
-                break
-            done += 1
-            if not _tell(order, index, nth, news):
-                break
+    for index, one in enumerate(order.tries):
+        if budget.is_over(index):
+            break
+        news.send(("begin", {"index": index, "case": one.facts()}))
+        try:
+            outcome = attempt(one, Path(order.root), order.old[one.case])
+        except Exception as error:
+            text = "".join(traceback.format_exception(error))
+            news.send(("fail", {"outcome": "failed", "text": text, "case": one.facts()}))
+        else:
+            news.send(("done", {"outcome": outcome, "case": one.facts()}))
     news.send(("end", {}))
 
 
-def _tell(order: _Order, index: int, nth: int, news: Connection) -> bool:
-    """Try one call and say how it went; returns whether there was such a call."""
-    one = order.rounds[index]
-    case = {"case": str(CASES[one.case]), "kind": one.kind, "for_ever": one.for_ever, "nth": nth}
-    news.send(("begin", {"index": index, "case": case}))
-    try:
-        outcome = try_call(one, nth, Path(order.root), order.old[one.case])
-    except Exception as error:
-        text = "".join(traceback.format_exception(error))
-        news.send(("fail", {"outcome": "failed", "text": text, "case": case}))
-        return True
-    if outcome is not None:
-        news.send(("done", {"outcome": outcome, "case": case}))
-    return outcome is not None
-
-
-def try_call(one: Round, nth: int, root: Path, old: bytes | None) -> str | None:
-    """Fail one call; returns how that ended in a word, None when there is no such call.
+def attempt(one: Try, root: Path, old: bytes | None) -> str:
+    """Fail one call; returns how that ended in a word.
 
     Raises
     ------
     AssertionError
         If anything is not as it should be.
     """
-    case = CASES[one.case]
-    fault = fault_kinds.fault(one.kind, nth, one.for_ever)
-    data = root / "run" / "data"
-    shutil.rmtree(root / "run", ignore_errors=True)
-    shutil.copytree(root / f"case-{one.case}" / "data", data)
-    storage, noted = FaultyStorage(fault), list[str]()
+    case, data = CASES[one.case], _begin(one.case, root)
+    storage, noted = FaultyStorage(fault_kinds.fault(one.kind, one.nth, one.for_ever)), list[str]()
     error = _live(case, storage, data / "run.h5", noted)
-    if len(storage.calls) < nth:
+    if len(storage.calls) < one.nth:
         assert error is None, "it fails without a fault"
-        return None
-    _check_error(error, storage.calls[nth - 1].path, one.kind, data)
-    _check_sync(error, storage.calls[nth - 1], one.kind)
+        return "no such call"
+    call = storage.calls[one.nth - 1]
+    _check_error(error, call.path, one.kind, data)
+    _check_sync(error, call, one.kind)
     _recover(case, root, old, noted)
     if error is None:
         assert "committed" in noted or case.before or ACTIONS[case.recovery] is Action.ROLLBACK
@@ -241,5 +241,4 @@ def replay(case: dict[str, Any], directory: Path) -> None:
     with Zygote("safeh5.testing.modes.workloads") as zygote:
         place = kill_cases.prepare(Ground(zygote, directory / "made"), CASES[number])
     shutil.copytree(place.directory, directory / f"case-{number}" / "data")
-    one = Round(number, case["kind"], case["for_ever"])
-    try_call(one, case["nth"], directory, place.old)
+    attempt(Try(number, case["kind"], case["for_ever"], case["nth"]), directory, place.old)
