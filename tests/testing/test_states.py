@@ -54,9 +54,7 @@ def disk_of(events: list[Event]) -> Disk:
 
 def everything_lost(disk: Disk) -> Tree:
     return next(
-        disk.build(state.choice)
-        for state in states(disk, None, 0, 0)
-        if state.family == "everything pending lost"
+        disk.build(state.choice) for state in states(disk, 0, 0) if state.family == "everything pending lost"
     )
 
 
@@ -144,8 +142,7 @@ def test_a_rename_that_was_not_synced_leaves_the_old_name_or_the_new_one(tmp_pat
         os.replace(root / "new", root / "old")
     disk = disk_of(events)
     found = {
-        tuple(sorted((p, f.data) for p, f in disk.build(s.choice).files.items()))
-        for s in states(disk, None, 0, 0)
+        tuple(sorted((p, f.data) for p, f in disk.build(s.choice).files.items())) for s in states(disk, 0, 0)
     }
     assert found == {(("new", b"new"), ("old", b"old")), (("old", b"new"),)}
 
@@ -183,7 +180,7 @@ def test_a_sync_of_data_may_leave_the_times_behind_and_a_whole_one_may_not(tmp_p
             os.close(fd)
             sync_directory(root)
         disk = disk_of(events)
-        left = {disk.build(state.choice).files["x"].mtime for state in states(disk, None, 0, 0)}
+        left = {disk.build(state.choice).files["x"].mtime for state in states(disk, 0, 0)}
         assert left == {5} if survive else len(left) > 1
 
 

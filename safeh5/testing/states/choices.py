@@ -49,15 +49,13 @@ class Pending(NamedTuple):
     inode: Inode
 
 
-def states(disk: Disk, upcoming: Event | None, round_: int, seed: int) -> Iterator[State]:
+def states(disk: Disk, round_: int, seed: int) -> Iterator[State]:
     """The states at the present point of a trace.
 
     Parameters
     ----------
     disk : Disk
         What has been done so far.
-    upcoming : Event or None
-        What comes next: a kill may come in the middle of it.
     round_ : int
         0 for everything that is systematic; above that, for more at random.
     seed : int

@@ -113,12 +113,12 @@ def _live(workload: Workload, number: int, root: Path, trace: Path) -> tuple[str
             stderr=subprocess.STDOUT,
             timeout=_SECONDS,
         ).returncode
-        _wait_for_children(trace)
+        wait_for_children(trace)
         said.seek(0)
         return said.read().decode(errors="replace"), code
 
 
-def _wait_for_children(trace: Path) -> None:
+def wait_for_children(trace: Path) -> None:
     """Until nobody has the trace open any more: an applier outlives its session for a moment."""
     for _ in range(200):
         if not _is_open(trace):

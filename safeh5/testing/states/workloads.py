@@ -255,6 +255,31 @@ def _through_h5py() -> None:
     writer.close()
 
 
+def _file() -> None:
+    """`safeh5.File`: changed, flushed and closed as an `h5py.File`."""
+    with safeh5.File(TARGET, "a") as file:
+        for number in range(2):
+            group = file.create_group(f"h{number}")
+            group["data"] = values(number)
+            file.flush()
+        file["h0"].attrs["late"] = 1
+
+
+def _live_reader() -> None:
+    """A live view that is read, between checkpoints and while they place pages."""
+    with safeh5.open(TARGET) as session:
+        write_batch(session, 0)
+        session.checkpoint()
+        with safeh5.live(TARGET) as view:
+            for number in range(1, 4):
+                assert set(view) >= {"b0"}
+                write_batch(session, number)
+                session.checkpoint()
+                if number == 2:
+                    view.refresh()
+    assert number == 3
+
+
 _add("tree", _tree())
 _add("tree over old", _tree(), old=True)
 _add("tree, flush", _tree(durability="flush"), old=True)
@@ -288,3 +313,5 @@ _add("applier beside", _batches(range(4), (1,), applier="process"), old=True)
 _add("applier beside, stream", _stream(6, 3, applier="process", durability="flush"))
 _add("full disk", _full_disk)
 _add("h5py objects", _through_h5py)
+_add("safeh5.File", _file, old=True)
+_add("live reader beside", _live_reader, old=True, from_checkpoint=True)
