@@ -12,7 +12,7 @@ from safeh5.testing.harness.corpus import kept
 from safeh5.testing.harness.registry import replay, run
 from safeh5.testing.harness.settings import Settings
 
-CASES = {"model": 40, "kill": 100, "faults": 150, "damage": 250}
+CASES = {"model": 40, "kill": 100, "faults": 150, "states": 300, "damage": 250}
 
 
 @pytest.mark.parametrize("mode", CASES)
@@ -20,6 +20,14 @@ def test_a_small_seeded_run_finds_nothing(mode: str, tmp_path: Path) -> None:
     report = run(mode, Settings(1, cases=CASES[mode], corpus=tmp_path))
     assert not report.failures, report.failures[0].what
     assert report.cases >= CASES[mode]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_twenty_thousand_crash_states_are_recovered_as_promised(tmp_path: Path) -> None:
+    report = run("states", Settings(20261122, cases=20_000, corpus=tmp_path))
+    assert not report.failures, report.failures[0].what
+    assert report.cases >= 20_000
 
 
 @pytest.mark.parametrize("path", kept(CORPUS), ids=lambda path: path.name)

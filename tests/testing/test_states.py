@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from safeh5.storage.children import environment
+from safeh5.testing.harness import registry
+from safeh5.testing.harness.settings import Settings
+from safeh5.testing.modes import states as mode
+from safeh5.testing.states import check, explore
 from safeh5.testing.states.choices import states
 from safeh5.testing.states.contents import Contents
 from safeh5.testing.states.disk import Disk, Fate, Tree, read_tree
 from safeh5.testing.states.events import Event, Kind
-from safeh5.testing.states.explore import Explorer
+from safeh5.testing.states.explore import Explorer, simplest, story
 from safeh5.testing.states.proof import ProofError, prove
 from safeh5.testing.states.recorder import Recorder, recording
 from safeh5.testing.states.workload import Recording, record
@@ -202,3 +212,104 @@ def found_in(name: str, directory: Path, most: int = 4000) -> list[str]:
 @pytest.mark.parametrize("name", ["tree over old", "stream, group commit"])
 def test_every_crash_state_of_a_workload_is_recovered_as_promised(name: str, tmp_path: Path) -> None:
     assert not found_in(name, tmp_path, most=500)
+
+
+LEFT_OUT = {
+    "the journal's": ("tree", r"journal-\d+\.log$"),
+    "the directory's, around the rename of a commit": ("tree", r"^$"),
+    "the last one of the new file, with times and mode": ("tree over old", r"staging\.h5$"),
+    "that of the names in a sidecar being made": ("tree", r"^\.run\.h5\.safeh5\.new-\w+$"),
+    "that of a new segment": ("segments, flush", r"\d\.log\.new$"),
+    "those of a redo slot": ("checkpoints far apart", r"staging\.redo-1$"),
+}
+
+
+@pytest.mark.parametrize("what", LEFT_OUT)
+def test_a_sync_that_is_left_out_is_found(what: str, tmp_path: Path) -> None:
+    name, path = LEFT_OUT[what]
+    real = record(WORKLOADS[name], tmp_path / "recording")
+    events = [e for e in real.events if not (e.kind is Kind.SYNC and re.search(path, e.path))]
+    assert len(events) < len(real.events)
+    less = replace(real, events=events)
+    explorer = Explorer(less, Contents(tmp_path / "contents"), tmp_path / "explored", 1)
+    for found in explorer.explore():
+        if found is not None:
+            break
+        assert explorer.tally.checked < 2500, "it was not found"
+    small = simplest(explorer, found)
+    assert len(small.state.choice) <= max(1, len(found.state.choice))
+    assert explorer.judge(small.tree, small.expected, small.way) == small.what
+    assert any("<-" in line for line in story(less, small)) or small.state.family == "killed"
+
+
+def test_a_failure_is_kept_with_its_disk_and_shown_again_until_it_is_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    what = "everything acknowledged is thrown away"
+    real = check.check
+
+    def blind(*arguments: Any) -> list[int]:
+        raise check.StateError(what)
+
+    with monkeypatch.context() as planted:
+        planted.setattr(explore, "check", blind)
+        settings = Settings(1, cases=200, corpus=tmp_path / "corpus", program="python -m fuzz")
+        planted.setattr(mode, "WORKLOADS", {"tree": WORKLOADS["tree"]})
+        report = registry.run("states", settings)
+        assert len(report.failures) == 3
+        failure = report.failures[0]
+        assert what in failure.what
+        assert failure.command.startswith("python -m fuzz replay ")
+        with pytest.raises(check.StateError, match=what):
+            registry.replay(failure.kept)
+    assert explore.check is real
+    registry.replay(failure.kept)
+
+
+# --- scripts of users -------------------------------------------------------------------
+
+SCRIPT = """
+import numpy as np
+import safeh5
+
+with safeh5.open("scan.h5") as session:
+    frames = session.stream("/scan/frames", shape=(4,), dtype="u2")
+    for number in range(3):
+        frames.append(np.full(4, number, "u2"))
+{more}
+"""
+
+
+def run_script(tmp_path: Path, text: str, *options: str) -> subprocess.CompletedProcess[str]:
+    (tmp_path / "my_acquisition.py").write_text(text)
+    command = [sys.executable, "-m", "safeh5.testing", "states", "--workload", "my_acquisition.py"]
+    return subprocess.run(
+        [*command, "--seed", "1", *options], cwd=tmp_path, env=environment(), capture_output=True, text=True
+    )
+
+
+def test_a_script_of_a_user_is_crash_tested_without_being_changed(tmp_path: Path) -> None:
+    done = run_script(tmp_path, SCRIPT.format(more='open("notes.txt", "w").write("x")'), "--cases", "60")
+    assert done.returncode == 0, done.stderr
+    assert "my_acquisition.py wrote scan.h5" in done.stdout
+    assert "notes.txt was written past safeh5" in done.stdout
+    assert "no failures" in done.stdout
+    assert not (tmp_path / "scan.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("raise ValueError('no camera')", "no camera"),
+        ("print('nothing to do')", "relative paths"),
+        (
+            SCRIPT.format(more="").replace('"scan.h5"', "__file__ + '.h5'"),
+            "relative paths",
+        ),
+    ],
+)
+def test_a_script_that_cannot_be_crash_tested_is_told_why(tmp_path: Path, text: str, says: str) -> None:
+    done = run_script(tmp_path, text, "--cases", "60")
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "safeh5/testing" not in done.stderr, "a traceback of the harness"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from safeh5.recovery import replay
 from safeh5.testing.states.check import REPLAY, RESUME, ROLL_BACK, StateError, check, place
@@ -26,13 +26,16 @@ from safeh5.testing.states.workload import Recording
 ROUND_POINTS = 8
 """A round crashes at one place in so many, so that a short run sees all of a trace."""
 
-PLAIN = frozenset(
-    {
-        "killed", "everything pending lost", "all data lost, names kept", "all names lost, data kept",
-        "one write lost", "one name lost", "one name kept, the others lost", "times and modes lost",
-    }
+FIRST: Final = (
+    frozenset(
+        {
+            "killed", "everything pending lost", "all names lost, data kept", "one name lost",
+            "times and modes lost",
+        }
+    ),
+    frozenset({"all data lost, names kept", "one write lost", "one name kept, the others lost"}),
 )  # fmt: skip
-"""The families that are tried first."""
+"""The families that are tried first, and those that come next."""
 
 _OTHER_WAYS = 8
 """One state in so many is resumed too, and one is rolled back."""
@@ -145,7 +148,8 @@ class Explorer:
         systematic one, in rounds that each crash at one place in `ROUND_POINTS`,
         so that a short run sees all of a trace; then more at random.
         """
-        yield from self._round(0, range(ROUND_POINTS), PLAIN)
+        for families in FIRST:
+            yield from self._round(0, range(ROUND_POINTS), families)
         for number in itertools.count():
             self.complete = number >= ROUND_POINTS
             round_, stripe = divmod(number, ROUND_POINTS)
@@ -158,7 +162,7 @@ class Explorer:
         for point, disk, expected, upcoming in self.points():
             if point % ROUND_POINTS not in stripes:
                 continue
-            self.tally.points += bool(families)
+            self.tally.points += families is FIRST[0]
             for half, state, tree in self._states(disk, upcoming, round_, families):
                 yield self._try(point, half, state, tree, expected)
 

@@ -11,6 +11,7 @@ import importlib
 import os
 import runpy
 import sys
+import traceback
 from contextlib import AbstractContextManager
 
 from safeh5.session import beside
@@ -50,7 +51,14 @@ def _run_script(path: str, arguments: list[str]) -> None:
     """As ``python FILE ARGUMENTS...`` does: its directory comes first among those of modules."""
     sys.argv = [path, *arguments]
     sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
-    runpy.run_path(path, run_name="__main__")
+    try:
+        runpy.run_path(path, run_name="__main__")
+    except Exception as error:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_code.co_filename != path:
+            trace = trace.tb_next  # what is ours, and Python's
+        traceback.print_exception(error.with_traceback(trace))
+        sys.exit(1)
 
 
 if __name__ == "__main__":

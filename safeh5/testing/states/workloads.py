@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ import numpy as np
 
 import safeh5
 from safeh5 import MicroDataGroup, MicroDataset
+from safeh5.operations.model import CreateGroup
 from safeh5.testing.crash import DeadlyStorage, die
 from safeh5.testing.faults import FaultyStorage, disk_full
 from safeh5.testing.states.workload import Life, Workload
@@ -26,17 +28,19 @@ from safeh5.testing.world import make_old, values, write_batch
 TARGET: Final = "run.h5"
 _ITEM: Final = (3,)
 
+Prepare = Callable[[Path], None]
+
 LIVES: dict[str, tuple[Life, ...]] = {}
 WORKLOADS: dict[str, Workload] = {}
 
 
-def _add(name: str, *lives: Life, old: bool = False, from_checkpoint: bool = False) -> None:
+def _add(name: str, *lives: Life, old: bool | Prepare = False, from_checkpoint: bool = False) -> None:
     LIVES[name] = lives
     WORKLOADS[name] = Workload(
         name,
         ("workload", name),
         len(lives),
-        prepare=_old if old else None,
+        prepare=_old if old is True else old or None,
         look=whole,
         from_checkpoint=from_checkpoint,
     )
@@ -61,6 +65,9 @@ def whole(file: h5py.File) -> None:
         elif name == "old":
             assert file["old"].attrs["kept"] == "yes"
             np.testing.assert_array_equal(file["old/data"][()], np.arange(10))
+        elif name[0] in "gp":
+            assert name[0] == "g" or (file[name][()] == int(name[1:])).all()
+            assert name[0] == "p" or all(isinstance(file[name][below], h5py.Group) for below in file[name])
         elif name.startswith("h") and not (len(file[name]) and np.any(file[name]["data"][()])):
             continue  # made by h5py's calls, each a batch of its own
         else:
@@ -124,6 +131,22 @@ def _rewriting() -> None:
         for number in range(4):
             frames.append(np.full(_ITEM, number, "<i4"))
             session.checkpoint()
+
+
+def _far_apart() -> None:
+    """Checkpoints that each rewrite other pages, so that none covers for the one before."""
+    with safeh5.open(TARGET) as session:
+        for number in range(6):
+            session.record(CreateGroup(path=f"/g{number % 3}/s{number}"))
+            session.checkpoint()
+
+
+def _spread(directory: Path) -> None:
+    """A file whose groups lie some pages apart."""
+    with h5py.File(directory / TARGET, "w") as file:
+        for number in range(3):
+            file.create_group(f"g{number}/first")
+            file[f"p{number}"] = np.full(2500, number, "<i4")
 
 
 def _overwriting() -> None:
@@ -289,6 +312,7 @@ _add("stream, interval", _stream(8, 4, pause=0.004, durability="interval", inter
 _add("segments", _batches(range(5), segment_bytes=900))
 _add("segments, flush", _batches(range(4), segment_bytes=900, durability="flush"), old=True)
 _add("checkpoints", _rewriting, old=True, from_checkpoint=True)
+_add("checkpoints far apart", _far_apart, old=_spread, from_checkpoint=True)
 _add("checkpoints, replayed", _batches(range(4), (0, 2), segment_bytes=1200), old=True)
 _add("pruning", _batches(range(7), journal_limit=1600), old=True)
 _add("overwrite", _overwriting, old=True)
