@@ -58,6 +58,14 @@ def make_old(path: str | os.PathLike[str]) -> bytes:
     return Path(path).read_bytes()
 
 
+def make_spread(path: str | os.PathLike[str]) -> None:
+    """Make a file whose groups ``g0`` to ``g2`` lie some pages apart."""
+    with h5py.File(path, "w") as file:
+        for number in range(3):
+            file.create_group(f"g{number}/first")
+            file[f"p{number}"] = np.full(2500, number, "<i4")
+
+
 def held(path: str | os.PathLike[str]) -> set[str]:
     """The names of what a file holds; fails unless each is whole."""
     with h5py.File(path, "r") as file:

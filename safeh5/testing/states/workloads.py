@@ -23,7 +23,7 @@ from safeh5.operations.model import CreateGroup
 from safeh5.testing.crash import DeadlyStorage, die
 from safeh5.testing.faults import FaultyStorage, disk_full
 from safeh5.testing.states.workload import Life, Workload
-from safeh5.testing.world import make_old, values, write_batch
+from safeh5.testing.world import make_old, make_spread, values, write_batch
 
 TARGET: Final = "run.h5"
 _ITEM: Final = (3,)
@@ -142,11 +142,7 @@ def _far_apart() -> None:
 
 
 def _spread(directory: Path) -> None:
-    """A file whose groups lie some pages apart."""
-    with h5py.File(directory / TARGET, "w") as file:
-        for number in range(3):
-            file.create_group(f"g{number}/first")
-            file[f"p{number}"] = np.full(2500, number, "<i4")
+    make_spread(directory / TARGET)
 
 
 def _overwriting() -> None:
