@@ -134,8 +134,8 @@ class BesideWorkspace:
     def ended(self, lsn: int) -> None:
         """The batch is the applier's from now on; what was opened for reading is closed.
 
-        The child may checkpoint again, and a file that is read meanwhile would
-        be torn: better closed than wrong.
+        It would stay what it is, whatever the child does next; but nobody is to
+        take it for the file with everything in it.
         """
         self._close()
         self.beside.wrote(lsn, self._batch_bytes)

@@ -42,6 +42,7 @@ LIMIT: Final = 256 * MIB
 
 _SEQUENCE_AT: Final = slice(32, 40)
 _SECONDS: Final = 10.0
+_TRIES: Final = 5
 
 
 class SnapshotFile(ReadOnlyFile):

@@ -50,7 +50,7 @@ def hammered(
 def test_readers_that_hammer_during_checkpoints_never_see_a_torn_state(tmp_path: Path, applier: str) -> None:
     fresh, patient, blind = hammered(tmp_path, applier, 3, "fresh", "patient", "blind")
     assert "error" not in {**fresh, **patient, **blind}, (fresh, patient, blind)
-    assert fresh["seen"] > 3 and fresh["expired"] == 0  # type: ignore[operator]
+    assert fresh["seen"] > 3 and fresh["expired"] == 0, fresh  # type: ignore[operator]
     assert patient["seen"] <= 2 and patient["checks"] > 3 and patient["expired"] == 0  # type: ignore[operator]
     assert sorted(os.listdir(tmp_path)) == ["run.h5", *sorted(p.name for p in tmp_path.glob("*.ready"))]
 

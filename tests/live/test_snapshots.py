@@ -300,6 +300,27 @@ def test_the_file_of_a_reader_that_is_gone_is_removed_at_the_next_checkpoint(run
     assert run.reader_files() == []
 
 
+def test_a_file_that_the_writer_takes_for_left_over_while_it_is_made_is_made_again(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = filled(run)
+    real, taken = Calm.create_private, []
+
+    def removed_once(self: Calm, path: str, owner: int | None = None) -> object:
+        file = real(self, path, owner)
+        if not taken:
+            taken.append(path)
+            run.checkpoint()
+        return file
+
+    monkeypatch.setattr(Calm, "create_private", removed_once, raising=False)
+    with run.look() as snapshot:
+        assert taken and snapshot.registered
+        run.put(0, b"n")
+        run.checkpoint()
+        assert content(snapshot) == old
+
+
 def test_a_page_is_saved_once_for_a_snapshot_however_often_it_changes(run: Run) -> None:
     filled(run)
     with run.look():

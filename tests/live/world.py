@@ -118,7 +118,7 @@ def read(target: str, kind: str) -> dict[str, Any]:
             raise PermissionError(13, "no")
 
         Registration.make = refuse  # type: ignore[method-assign]
-    checks, expired, seen = 0, 0, set[int]()
+    checks, expired, seen, why = 0, 0, set[int](), ""
     with safeh5.live(target) as view:
         first = check(view)
         Path(target + f".{os.getpid()}.ready").touch()
@@ -131,15 +131,16 @@ def read(target: str, kind: str) -> dict[str, Any]:
                     assert n >= max(seen, default=-1)
                     seen.add(n)
                     assert kind != "patient" or n == first
-            except safeh5.errors.LiveViewExpiredError:
+            except safeh5.errors.LiveViewExpiredError as error:
                 expired += 1
+                why = str(error)
             if ended:
                 break
             if kind != "patient":
                 view.refresh()
         view.refresh()
         last = check(view)
-    return {"checks": checks, "seen": len(seen), "expired": expired, "last": last}
+    return {"checks": checks, "seen": len(seen), "expired": expired, "why": why, "last": last}
 
 
 class Readers:
