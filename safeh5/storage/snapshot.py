@@ -123,14 +123,17 @@ class SnapshotFile(ReadOnlyFile):
 
     def _register(self, limit: int) -> None:
         header = Header(self.redo.session, self._file.inode, self.redo.sequence, self.redo.end, limit)
-        try:
-            self._registration = Registration.make(self._storage, self.path, header)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            logger.info(
-                "%s is read without being known to its writer: %s", self.path, error.strerror or error
-            )
+        for _ in range(_TRIES):
+            try:
+                self._registration = Registration.make(self._storage, self.path, header)
+                return
+            except FileNotFoundError:
+                # The writer took the file for left over before it was locked; or everything is gone.
+                continue
+            except OSError as error:
+                why = error.strerror or str(error)
+                logger.info("%s is read without being known to its writer: %s", self.path, why)
+                return
 
     @property
     def registered(self) -> bool:
