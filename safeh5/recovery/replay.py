@@ -141,9 +141,10 @@ def room_needed(storage: Storage, names: Names, session: SessionRecord, journal:
     redo = None if rebuilt else read_redo(storage, names.staging, journal.session_id)
     after = 0 if redo is None else redo.applied
     fresh = sum(len(frame.payload) + len(frame.meta) for frame in records(storage, journal, after=after))
-    if redo is not None:
-        return fresh
     there = allocated(storage.stat(names.staging)) if storage.exists(names.staging) else 0
+    if redo is not None:
+        # What stands behind the checkpoint's end is cut off first.
+        return max(0, fresh - max(0, there - redo.end))
     return max(0, room_to_begin(storage, names, session) + fresh - there)
 
 

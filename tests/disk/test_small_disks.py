@@ -44,7 +44,8 @@ def until_full(stream: Stream) -> int:
 
 def patiently(action: Callable[[], object]) -> None:
     """Do it when the file system has noticed what was deleted: some take a moment."""
-    for _ in range(50):
+    deadline = time.monotonic() + 45
+    while time.monotonic() < deadline:
         try:
             action()
         except DiskFullError:
@@ -151,9 +152,10 @@ PROGRAM = """
 import os, sys, time, safeh5
 sys.path.insert(0, {root!r})
 from tests.disk.test_small_disks import opened, until_full
+others = open({target!r} + ".others", "wb", buffering=0)
 session, stream = opened({target!r}, {applier!r}, refuse_below=0)
 until_full(stream)
-others = open({target!r} + ".others", "wb", buffering=0)  # everybody else takes the last byte
+# Everybody else takes the last byte.
 size = 1 << 16
 while size:
     try:
