@@ -65,6 +65,7 @@ class Door:
         self.file_id = recorder.file_id
         self.fileno = self.file_id.fileno
         self.target = os.fsencode(recorder.target)
+        self._pid = os.getpid()
         self.handles: dict[int, Handle] = {}
         self.moved: dict[Any, bytes] = {}
         self._access: tuple[Any, h5p.PropLAID] = (None, self._link_access(h5p.create(h5p.LINK_ACCESS)))
@@ -124,8 +125,8 @@ class Door:
             If the session cannot commit; everything is then open as before, to be
             tried again.
         """
-        if self.recorder.ended:
-            return
+        if self.recorder.ended or os.getpid() != self._pid:
+            return  # in a fork the file is its parent's
         if self.recorder.commits and self._is_last(handle, objects=objects):
             self.recorder.close()
         elif not self.is_lost:
@@ -145,7 +146,7 @@ class Door:
         Unless others have the file open: they go on, and meet the error themselves
         if nobody catches it.
         """
-        if self.recorder.commits and self._is_last(handle, objects=True):
+        if self.recorder.commits and os.getpid() == self._pid and self._is_last(handle, objects=True):
             self.recorder.abandon(error)
         else:
             self.release(handle, objects=True)

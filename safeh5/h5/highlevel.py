@@ -55,7 +55,7 @@ def _create(group: Any, name: Any, value: Any) -> None:
 
 def file_exit(file: Any, kind: Any, error: BaseException | None, trace: Any) -> None:
     """`h5py.File.__exit__` for a journaled file: an exception does not commit."""
-    if error is None:
+    if error is None or _is_orderly(error):
         native.file_exit(file, kind, error, trace)
     elif file.id:
         file.id.door.abandon(file.id, error)
@@ -67,3 +67,10 @@ def file_session(file: Any) -> Any:
     if session is None:
         raise AttributeError("'File' object has no attribute 'session': it is not journaled")
     return session
+
+
+def _is_orderly(error: BaseException) -> bool:
+    """Whether what leaves a ``with`` block is no failure: a generator that is closed, ``sys.exit()``."""
+    if isinstance(error, SystemExit):
+        return error.code in (None, 0)
+    return isinstance(error, GeneratorExit)

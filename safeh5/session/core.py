@@ -78,11 +78,6 @@ class SessionCore(Recording):
         """Whether the new file begins as a copy of the target."""
         return self._parts.record.copy
 
-    @property
-    def is_ours(self) -> bool:
-        """Whether the session is open, and this process is not a fork of the one that opened it."""
-        return self.state is State.OPEN and os.getpid() == self._pid
-
     # --- durability ---------------------------------------------------------------
 
     def sync(self) -> int:

@@ -153,9 +153,17 @@ class Guarded:
             if held:
                 self._mutex.release()
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether the session is open, and this process is not a fork of the one that opened it."""
+        return self.state is State.OPEN and os.getpid() == self._pid
+
     def close_file(self) -> None:
-        """Close the HDF5 file under construction of a session that was sealed, unless it is in use."""
-        if os.getpid() != self._pid or self.state is State.OPEN or not self._acquire_soon():
+        """Close the HDF5 file of a session that was sealed or is another process's, unless it is in use.
+
+        In a fork nothing is written by that: see `safeh5.storage.staging`.
+        """
+        if not self._workspace.uses_h5py or self.is_ours or not self._acquire_soon():
             return
         try:
             with suppress(SafeH5Error, OSError):

@@ -74,11 +74,11 @@ def _on_term(number: int, frame: FrameType | None) -> None:
 
 def _at_exit(pid: int) -> None:
     # A forked child runs this too, and has no session.
-    if pid == os.getpid():
-        for session in _seal_all("the end of the program"):
-            # libhdf5 closes what is open when the process ends, and must not
-            # find a file object whose interpreter is gone.
-            session.close_file()
+    sessions = _seal_all("the end of the program") if pid == os.getpid() else list(_open)
+    for session in sessions:
+        # libhdf5 closes what is open when the process ends, also in a fork, and
+        # must not find a file object whose interpreter is gone.
+        session.close_file()
 
 
 def _seal_all(reason: str) -> list[Sealable]:

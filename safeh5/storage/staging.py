@@ -31,7 +31,11 @@ Invariants
    whoever looks for an HDF5 signature a second time finds none, and is counted
    in `StagingFile.refused`. (External links can be followed all the same, with
    a link access list that names another driver.)
-5. The file object outlives `close`: libhdf5 may keep a handle that it could
+5. **A fork writes nothing.** A child that was forked while the file is open has
+   libhdf5's unwritten metadata too, and flushes it when it ends: into the file
+   that its parent has gone on with, or committed. So in a child writes are
+   swallowed; it may still read.
+6. The file object outlives `close`: libhdf5 may keep a handle that it could
    not close, and calls it when the process ends. It then finds invariant 1.
 """
 
@@ -41,6 +45,7 @@ import errno
 import functools
 import io
 import os
+import weakref
 from collections.abc import Callable, Generator
 from types import NoneType, TracebackType
 from typing import Any, Final, Self
@@ -50,6 +55,19 @@ from safeh5.storage.handles import RandomFile
 
 _SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 _ZEROS: Final = bytes(1 << 16)
+
+
+_open_files: weakref.WeakSet[StagingFile] = weakref.WeakSet()
+
+
+def _in_fork() -> None:
+    """See invariant 5; called by the interpreter, before anything else runs in the child."""
+    for file in list(_open_files):
+        file.forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_fork)
 
 
 class StagingFile:
@@ -73,14 +91,18 @@ class StagingFile:
     refused : int
         How often libhdf5 was kept from opening this file for another one; it
         then reports "file signature not found".
+    forked : bool
+        Whether this is the copy of a process that was forked.
     """
 
     def __init__(self, file: RandomFile, shown: StrPath | None = None) -> None:
         self.error: BaseException | None = None
         self.tells_reads = False
         self.refused = 0
+        self.forked = False
         self._opened = False
         self._search = 0
+        _open_files.add(self)
         self._file = file
         self._end = file.size
         self._shown = file.path if shown is None else os.fspath(shown)
@@ -92,7 +114,7 @@ class StagingFile:
         self.read = self._guard(self._read)
         self.readinto: Callable[[Any], Any] = self._guard(self._serve_read)
         self.write = self._guard(self._serve_write)
-        self.truncate = self._guard(self._truncate)
+        self.truncate = self._guard(self._serve_truncate)
         # libhdf5 flushes before it is done; what has to be durable is made so by `sync`.
         self.flush: Callable[[], None] = NoneType
 
@@ -187,7 +209,10 @@ class StagingFile:
 
     def _serve_write(self, buffer: Any) -> int:
         self._opened = True
-        return self._write(buffer)
+        return memoryview(buffer).nbytes if self.forked else self._write(buffer)
+
+    def _serve_truncate(self, size: int) -> int:
+        return size if self.forked else self._truncate(size)
 
     def _is_second_search(self, offset: int, size: int) -> bool:
         """Whether a read looks for an HDF5 signature in a file that is open already.

@@ -416,22 +416,77 @@ def test_an_unhandled_exception_without_a_change_leaves_nothing(old: Path) -> No
     assert only_the_target(old)
 
 
-def test_a_fork_neither_commits_nor_ends_its_parents_file(target: Path) -> None:
+@pytest.mark.parametrize(
+    "end", ["del file; sys.exit(0)", "file.close(); sys.exit(0)", "with file: sys.exit(0)"]
+)
+def test_a_fork_neither_commits_nor_ends_its_parents_file(end: str, target: Path) -> None:
     done = run_script(
-        """
+        f"""
         file = safeh5.File(target, "w")
         file["x"] = 1
         if os.fork() == 0:
-            del file
-            sys.exit(0)
-        os.wait()
+            {end}
+        assert os.wait()[1] == 0
         file["y"] = 2
         file.close()
         """,
         target,
     )
     assert done.returncode == 0, done.stderr
-    assert content(target) == {"x": 1, "y": 2}
+    assert content(target) == {"x": 1, "y": 2} and only_the_target(target)
+
+
+def test_a_fork_that_ends_later_does_not_write_into_the_committed_file(target: Path) -> None:
+    """HDF5 flushes its metadata when a process ends, a forked one too, by the descriptor of the parent."""
+    done = run_script(
+        """
+        file = safeh5.File(target, "w")
+        for i in range(300):
+            file.create_group(f"g{i}").attrs["a"] = i
+        waits, wakes = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.read(waits, 1)
+            assert file["g7"].attrs["a"] == 7
+            sys.exit(0)
+        for i in range(300):
+            file[f"g{i}"].attrs["a"] = 1000 + i
+        for i in range(100):
+            file[f"x{i}"] = np.full(100, i)
+        file.close()
+        with open(target, "rb") as made:
+            before = made.read()
+        os.write(wakes, b"x")
+        assert os.waitpid(child, 0)[1] == 0
+        with open(target, "rb") as made:
+            assert made.read() == before
+        """,
+        target,
+    )
+    assert done.returncode == 0, done.stderr
+    with h5py.File(target) as file:
+        assert all(file[f"g{i}"].attrs["a"] == 1000 + i for i in range(300))
+
+
+def test_a_generator_that_is_closed_and_sys_exit_end_with_in_good_order(target: Path) -> None:
+    def numbers() -> Any:
+        with safeh5.File(target, "w") as file:
+            for i in range(10):
+                file[str(i)] = i
+                yield i
+
+    taken = numbers()
+    next(taken), next(taken)
+    taken.close()
+    assert content(target) == {"0": 0, "1": 1}
+    with pytest.raises(SystemExit), safeh5.File(target, "a") as file:
+        file["end"] = 1
+        sys.exit()
+    assert content(target) == {"0": 0, "1": 1, "end": 1}
+    with pytest.raises(SystemExit), safeh5.File(target, "a") as file:
+        file["failed"] = 1
+        sys.exit("a message is a failure")
+    assert "failed" not in content(target)
 
 
 # --- the same path twice ----------------------------------------------------------------------
