@@ -6,7 +6,6 @@ the numbered invariants stand at the head of `safeh5.session.session`.
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Final
 
