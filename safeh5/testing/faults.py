@@ -26,11 +26,12 @@ from typing import Any, Final, TypeVar
 
 from safeh5.events import Progress, silent
 from safeh5.storage import AppendFile, CopyMethod, MappedFile, RandomFile, Storage, StrPath
+from safeh5.storage.handles import LoadedFile
 from safeh5.testing.faulty_files import FaultyAppendFile, FaultyMappedFile, FaultyRandomFile
 
 EFFECTS: Final = (
     "create", "open_append", "create_random", "open_random", "open_readonly", "create_private",
-    "map", "read_bytes",
+    "map", "load", "read_bytes",
     "append", "write_at", "read_at", "truncate", "sync",
     "allocate", "give_back", "copy_file", "copy_metadata", "sync_path", "sync_directory",
     "replace", "rename", "unlink", "make_directory", "remove_tree",
@@ -43,6 +44,7 @@ LOOKING: Final = frozenset(
         "open_append",
         "open_random",
         "map",
+        "load",
         "probe",
         "read_bytes",
         "read_at",
@@ -239,6 +241,9 @@ class FaultyStorage(Storage):
 
     def map(self, path: StrPath) -> MappedFile:  # noqa: D102
         return FaultyMappedFile(self, self.attempt("map", path, partial(super().map, path)))
+
+    def load(self, path: StrPath) -> LoadedFile:  # noqa: D102
+        return self.attempt("load", path, partial(super().load, path))
 
     def read_bytes(self, path: StrPath, limit: int | None = None, offset: int = 0) -> bytes:  # noqa: D102
         return self.attempt("read_bytes", path, partial(super().read_bytes, path, limit, offset))

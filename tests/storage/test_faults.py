@@ -47,6 +47,7 @@ USES: dict[str, Callable[[Storage, Path], object]] = {
     "write_at": _write_at,
     "read_at": _write_at,
     "map": lambda s, p: s.map(p / "file").release(),
+    "load": lambda s, p: s.load(p / "file"),
     "read_bytes": lambda s, p: s.read_bytes(p / "file"),
     "allocate": lambda s, p: s.allocate(p / "new", 100),
     "give_back": lambda s, p: s.give_back(p / "file"),
