@@ -170,7 +170,8 @@ class Door:
             self.recorder.record(operation, payload)
         except ApplyError as error:
             cause = error.__cause__
-            if cause is None or isinstance(cause, SafeH5Error):
+            # What the disk says is no refusal of HDF5: our error tells what is safe and what to do.
+            if cause is None or isinstance(cause, SafeH5Error) or getattr(cause, "errno", None):
                 raise
             # Programs written for h5py catch its ValueError, KeyError, OSError.
             raise cause from None

@@ -30,6 +30,6 @@ def decode(meta: bytes | memoryview) -> AnyOperation:
     """
     try:
         operation: AnyOperation = _decoder.decode(meta)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise JournalError(f"a record holds no operation that this safeh5 knows: {error}") from error
     return operation

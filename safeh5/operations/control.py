@@ -150,7 +150,7 @@ class StreamState(msgspec.Struct, frozen=True):
         """The streams that an anchor with this meta knows of; none if it says nothing of them."""
         try:
             return msgspec.msgpack.decode(meta, type=CheckpointRecord).streams
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return ()
 
 
@@ -218,7 +218,7 @@ def decode_control(kind: type[_Record], meta: bytes | memoryview) -> _Record:
     """
     try:
         return msgspec.msgpack.decode(meta, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise JournalError(f"a {kind.__name__} cannot be read: {error}") from error
 
 

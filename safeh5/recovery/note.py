@@ -50,6 +50,6 @@ def read_note(storage: Storage, names: Names) -> SalvageNote | None:
         return None
     try:
         return msgspec.json.decode(storage.read_bytes(names.salvage_note), type=SalvageNote)
-    except (msgspec.DecodeError, OSError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OSError):
         # Without the note the salvage is done again, or refused because the target has changed.
         return None

@@ -34,6 +34,7 @@ MODES: dict[str, str] = {
     "faults": "Every storage call fails in turn, in every way, once and for ever",
     "states": "Every disk state that a power cut or a kill may leave, recovered and looked at",
     "damage": "Bits flip, blocks are lost, files are gone: the truth, or an error that names the place",
+    "decoder": "Bytes that nobody wrote, guided by coverage (needs atheris: the extra fuzz)",
     "locks": "Many processes open, crash, recover and commit one target: never two holders",
 }
 """Name and summary of each mode, in the order of the help."""
