@@ -131,7 +131,7 @@ class Door:
             self.recorder.close()
         elif not self.is_lost:
             close_plainly(handle, objects=objects)
-        self.handle(handle.id).closed = True
+        self.handle(handle.number).closed = True
         if not self.recorder.ended:
             # What is still open decides when the file ends, and not this identifier.
             handle.door = copy.copy(self)

@@ -218,14 +218,20 @@ class GroupID(Journaled, h5g.GroupID):  # type: ignore[misc]
 
 
 class FileID(GroupID, h5f.FileID):  # type: ignore[misc]
-    """Identifier of a journaled file."""
+    """Identifier of a journaled file.
 
-    __slots__ = ()
+    Attributes
+    ----------
+    number : int
+        The identifier's number; h5py forgets `id` when the file is closed.
+    """
+
+    __slots__ = ("number",)
 
     @property
     def name(self) -> bytes:
         """The path that the file was opened by."""
-        return os.fsencode(self.door.handle(self.id).name)
+        return os.fsencode(self.door.handle(self.number).name)
 
     @property
     def valid(self) -> bool:
@@ -235,7 +241,7 @@ class FileID(GroupID, h5f.FileID):  # type: ignore[misc]
         with it. ``File.close()`` must still commit then, or say why it cannot,
         and not take the file for closed.
         """
-        return not self.is_lost or not (self.recorder.ended or self.door.handle(self.id).closed)
+        return not self.is_lost or not (self.recorder.ended or self.door.handle(self.number).closed)
 
     @property
     def is_lost(self) -> bool:
@@ -264,13 +270,13 @@ class FileID(GroupID, h5f.FileID):  # type: ignore[misc]
         object of the staging file.
         """
         plist = super().get_access_plist()
-        getattr(plist, _DRIVERS.get(self.door.handle(self.id).driver, "set_fapl_sec2"))()
+        getattr(plist, _DRIVERS.get(self.door.handle(self.number).driver, "set_fapl_sec2"))()
         return plist
 
     def reopen(self) -> Any:
         """Another identifier of the same file."""
         with phil:
-            made, handle = adopt(super().reopen(), self.door), self.door.handle(self.id)
+            made, handle = adopt(super().reopen(), self.door), self.door.handle(self.number)
             self.door.handles[made.id] = Handle(handle.name, handle.driver)
             return made
 
@@ -314,6 +320,8 @@ def adopt(oid: Any, door: Door) -> Any:
     made.door = door
     if isinstance(made, AttrID):
         made.owner = None
+    elif isinstance(made, FileID):
+        made.number = made.id
     return made
 
 
