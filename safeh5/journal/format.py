@@ -295,7 +295,7 @@ def decode_meta(meta: bytes) -> dict[str, Any]:
     """
     try:
         return _decoder.decode(meta)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise FormatError(f"the meta part cannot be read: {error}") from error
 
 

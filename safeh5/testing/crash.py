@@ -168,6 +168,12 @@ class Place:
         status = self.zygote.run(workload=workload, target=str(self.target), notes=str(self.notes), **request)
         return status != 0, self.notes.read_text().splitlines() if self.notes.exists() else []
 
+    def stop(self, workload: str, then: Callable[[], None], **request: object) -> list[str]:
+        """Run a child, stop it after ``stop_after`` seconds, do `then`, kill it; returns its notes."""
+        self.lives += 1
+        self.zygote.stop(then, workload=workload, target=str(self.target), notes=str(self.notes), **request)
+        return self.notes.read_text().splitlines() if self.notes.exists() else []
+
     def snapshot(self) -> dict[str, bytes]:
         """Every file of the directory, by relative path."""
         files = (path for path in sorted(self.directory.rglob("*")) if path.is_file())

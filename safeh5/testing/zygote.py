@@ -7,6 +7,7 @@ and never opens a file of HDF5 itself, so that to fork it is safe.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -59,6 +61,19 @@ class Zygote:
             )
         return status
 
+    def stop(self, then: Callable[[], None], **request: Any) -> None:
+        """Run a workload in a child, stop it after ``stop_after`` seconds, do `then`, and kill it."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        assert self._process.stdout.readline() == "stopped\n"
+        try:
+            then()
+        finally:
+            self._process.stdin.write("kill\n")
+            self._process.stdin.flush()
+            self._process.stdout.readline()
+
     def close(self) -> None:
         """End the process."""
         assert self._process.stdin is not None
@@ -84,11 +99,24 @@ def serve(module: str) -> None:
         pid = os.fork()
         if pid == 0:
             _live(lambda request=request: crash.live(workloads, request), request)
+        if "stop_after" in request:
+            _stop(pid, request["stop_after"], answers)
         if "kill_after" in request:
             time.sleep(request["kill_after"])
             os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         os.write(answers, f"{os.waitstatus_to_exitcode(status)}\n".encode())
+
+
+def _stop(pid: int, seconds: float, answers: int) -> None:
+    """Stop a child, say so, and kill it when told to: it does nothing more in between."""
+    time.sleep(seconds)
+    os.kill(pid, signal.SIGSTOP)
+    os.waitpid(pid, os.WUNTRACED)
+    os.write(answers, b"stopped\n")
+    sys.stdin.readline()
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _live(run: Any, request: dict[str, Any]) -> None:

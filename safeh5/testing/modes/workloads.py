@@ -6,6 +6,7 @@ small world of `safeh5.testing.world`, whose content can be told from its names.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import safeh5
-from safeh5.errors import ApplyError
+from safeh5.errors import ApplyError, NothingToRecoverError, SafeH5Error
 from safeh5.h5 import journaled_file
 from safeh5.microdata import MicroDataGroup, MicroDataset
 from safeh5.session import Session
@@ -220,6 +221,26 @@ def salvage(target: str, storage: Storage, ack: Ack) -> None:
     recover(target, storage, ack, action="salvage")
 
 
+def replay_or_nothing(target: str, storage: Storage, ack: Ack) -> None:
+    """Recovery by replay of whatever there is."""
+    with contextlib.suppress(NothingToRecoverError):
+        recover(target, storage, ack)
+
+
+def until_full(target: str, storage: Storage, ack: Ack) -> None:
+    """Batch after batch until the disk is full; then the process ends as it stands."""
+    number = 0
+    with contextlib.suppress(SafeH5Error):
+        session = safeh5.open(target, storage=storage, segment_bytes=40_000)
+        while number < 20_000:
+            write_batch(session, number)
+            ack(f"b{number}")
+            number += 1
+            if number % 50 == 0:
+                session.checkpoint()
+    die()
+
+
 def open_with_replay(target: str, storage: Storage, ack: Ack) -> None:
     """A new session that finishes the old one first."""
     with safeh5.open(target, storage=storage, recover="replay") as session:
@@ -232,6 +253,6 @@ WORKLOADS: dict[str, Workload] = {
         commit, write_trees, stream_frames, stream_in_groups, through_h5py, overwrite,
         suspend_and_resume, roll_back, roll_back_and_keep, die_working, acquire, come_and_go,
         resume_and_go_on, fill, fill_a_little, replay, recover_by_roll_back, purge, salvage,
-        open_with_replay,
+        open_with_replay, replay_or_nothing, until_full,
     )
 }  # fmt: skip
