@@ -7,6 +7,7 @@
     python3 dev.py fuzz MODE    set up, then run the fuzz harness: model, kill, damage ...
     python3 dev.py bench NAME   set up, then run a benchmark: acquire, h5layer, long_run
     python3 dev.py peers        set up, then run h5py's own test suite on safeh5.File
+    python3 dev.py packages     set up, then try real packages that write through h5py
     python3 dev.py lint         ruff: style, docstrings, order of imports
     python3 dev.py types        mypy, strict
     python3 dev.py contracts    import-linter and the architecture tests
@@ -182,6 +183,12 @@ def peers(arguments: Arguments) -> int:
     return Environment().ensure("test").run("peers", *arguments)
 
 
+def packages(arguments: Arguments) -> int:
+    """Let real packages write through `safeh5.File`, and kill them."""
+    environment = Environment().ensure("test", "peers")
+    return pytest(environment, "not slow", arguments or ["tests/peers/test_packages.py"])
+
+
 def lint(arguments: Arguments) -> int:
     """Run ruff."""
     return Environment().ensure("dev").run("ruff", "check", *(arguments or ["."]))
@@ -237,6 +244,7 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "fuzz": fuzz,
     "bench": bench,
     "peers": peers,
+    "packages": packages,
     "lint": lint,
     "types": types,
     "contracts": contracts,

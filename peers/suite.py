@@ -174,7 +174,10 @@ def _pytest(
         command += ["-k", match]
     command += ["--pyargs", "h5py", "-m", "not network"]
     with open(place / f"{name}.log", "w", encoding="utf-8") as log:
-        subprocess.run(command, cwd=directory, env=environ, stdout=log, stderr=log, check=False)
+        done = subprocess.run(command, cwd=directory, env=environ, stdout=log, stderr=log, check=False)
+    if done.returncode not in (0, 1, 5):
+        # Neither all passed, nor some failed, nor none was there: it was cut off.
+        print((place / f"{name}.log").read_text(encoding="utf-8")[-10000:])
     ended = {line["test"]: line for line in outcomes.read_lines(place / f"{name}.outcomes")}
     if not ended and within is None:
         raise RuntimeError((place / f"{name}.log").read_text(encoding="utf-8")[-5000:])
