@@ -12,6 +12,7 @@ from h5py import h5f, h5p
 
 from safeh5._typing import Buffer
 from safeh5.errors import ApplyError, InternalError, SafeH5Error, UnjournaledOperationError
+from safeh5.events import logger
 from safeh5.h5.recorder import Recorder
 from safeh5.operations.model import Operation
 
@@ -56,6 +57,8 @@ class Door:
         Path of the file that the user works on.
     handles : dict of int to Handle
         How the file was opened, by the numbers of its identifiers.
+    exposed : bool
+        Whether the number of one of HDF5's own identifiers was taken.
     moved : dict of address to bytes
         Where objects were found that HDF5 has under an outdated name.
     """
@@ -67,6 +70,7 @@ class Door:
         self.target = os.fsencode(recorder.target)
         self._pid = os.getpid()
         self.handles: dict[int, Handle] = {}
+        self.exposed = False
         self.moved: dict[Any, bytes] = {}
         self._access: tuple[Any, h5p.PropLAID] = (None, self._link_access(h5p.create(h5p.LINK_ACCESS)))
 
@@ -175,6 +179,16 @@ class Door:
                 raise
             # Programs written for h5py catch its ValueError, KeyError, OSError.
             raise cause from None
+
+    def expose(self) -> None:
+        """Say, once, that the number of one of HDF5's own identifiers was taken."""
+        if not self.exposed:
+            self.exposed = True
+            logger.warning(
+                "%s: something took HDF5's own identifier of a dataset. What is written by it is in "
+                "the file at close(), and not in the journal: a crash before that loses it",
+                self.recorder.target,
+            )
 
     def refuse(self, what: str, path: str | None = None, hint: str | None = None) -> NoReturn:
         """Raise for a road that cannot be journaled."""

@@ -28,6 +28,7 @@ get_obj_ids = h5f.get_obj_ids
 iterate_scales = h5ds.iterate
 
 # --- looking
+handle = h5d.DatasetID.id.__get__  # the number of an identifier, whatever a subclass makes of it
 get_name = h5i.get_name
 get_info = h5o.get_info
 get_objinfo = h5g.get_objinfo
