@@ -12,7 +12,7 @@ from h5py import h5f, h5p
 
 from safeh5._typing import Buffer
 from safeh5.errors import ApplyError, InternalError, SafeH5Error, UnjournaledOperationError
-from safeh5.events import logger
+from safeh5.h5.exposed import Exposed
 from safeh5.h5.recorder import Recorder
 from safeh5.operations.model import Operation
 
@@ -57,8 +57,8 @@ class Door:
         Path of the file that the user works on.
     handles : dict of int to Handle
         How the file was opened, by the numbers of its identifiers.
-    exposed : bool
-        Whether the number of one of HDF5's own identifiers was taken.
+    exposed : Exposed
+        Datasets whose HDF5 identifiers were given away.
     moved : dict of address to bytes
         Where objects were found that HDF5 has under an outdated name.
     """
@@ -70,7 +70,7 @@ class Door:
         self.target = os.fsencode(recorder.target)
         self._pid = os.getpid()
         self.handles: dict[int, Handle] = {}
-        self.exposed = False
+        self.exposed = Exposed(recorder.target)
         self.moved: dict[Any, bytes] = {}
         self._access: tuple[Any, h5p.PropLAID] = (None, self._link_access(h5p.create(h5p.LINK_ACCESS)))
 
@@ -132,6 +132,7 @@ class Door:
         if self.recorder.ended or os.getpid() != self._pid:
             return  # in a fork the file is its parent's
         if self.recorder.commits and self._is_last(handle, objects=objects):
+            self.exposed.record(self)
             self.recorder.close()
         elif not self.is_lost:
             close_plainly(handle, objects=objects)
@@ -139,6 +140,11 @@ class Door:
         if not self.recorder.ended:
             # What is still open decides when the file ends, and not this identifier.
             handle.door = copy.copy(self)
+
+    def flush(self) -> None:
+        """Make everything written so far durable."""
+        self.exposed.record(self)
+        self.recorder.flush()
 
     def handle(self, number: int) -> Handle:
         """How the file was opened for the identifier `number`."""
@@ -179,16 +185,6 @@ class Door:
                 raise
             # Programs written for h5py catch its ValueError, KeyError, OSError.
             raise cause from None
-
-    def expose(self) -> None:
-        """Say, once, that the number of one of HDF5's own identifiers was taken."""
-        if not self.exposed:
-            self.exposed = True
-            logger.warning(
-                "%s: something took HDF5's own identifier of a dataset. What is written by it is in "
-                "the file at close(), and not in the journal: a crash before that loses it",
-                self.recorder.target,
-            )
 
     def refuse(self, what: str, path: str | None = None, hint: str | None = None) -> NoReturn:
         """Raise for a road that cannot be journaled."""

@@ -29,7 +29,7 @@ def get_name(obj: Any) -> bytes:
 def flush(obj: Any, scope: int = h5f.SCOPE_LOCAL) -> None:
     """`h5py.h5f.flush`: everything recorded so far is durable when it returns."""
     if obj.valid:
-        obj.recorder.flush()
+        obj.door.flush()
     else:
         native.flush(obj, scope)
 

@@ -52,9 +52,10 @@ class DatasetID(Journaled, h5d.DatasetID):  # type: ignore[misc]
 
     @property
     def id(self) -> int:
-        """HDF5's own number; compiled code that takes it writes past the journal, which is said once."""
-        self.door.expose()
-        return int(native.handle(self))
+        """HDF5's own number; compiled code that takes it may write past the journal: see `exposed`."""
+        with phil:
+            self.door.exposed.note(self)
+            return int(native.handle(self))
 
     def read(
         self, mspace: h5s.SpaceID, fspace: h5s.SpaceID, arr_obj: Any, mtype: Any = None, dxpl: Any = None
@@ -99,7 +100,8 @@ class DatasetID(Journaled, h5d.DatasetID):  # type: ignore[misc]
 
     def flush(self) -> None:
         """Make everything recorded so far durable, this dataset's changes among it."""
-        self.recorder.flush()
+        with phil:
+            self.door.flush()
 
     def get_create_plist(self) -> h5p.PropDCID:
         """As `h5py.h5d.DatasetID.get_create_plist`.

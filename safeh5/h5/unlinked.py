@@ -18,7 +18,7 @@ from h5py import h5d, h5g, h5s
 from safeh5.h5 import attributes, native
 from safeh5.h5.door import Door
 from safeh5.h5.lowering import shared_type
-from safeh5.h5.memory import read_memory
+from safeh5.h5.memory import Memory, read_memory
 from safeh5.operations import model
 from safeh5.operations.properties import read_layout
 
@@ -56,6 +56,20 @@ def _dataset(dataset: Any, path: str, door: Door) -> None:
 
 
 def _values(dataset: Any, path: str, door: Door) -> None:
+    for box, memory in blocks(dataset, path, door):
+        encoded, payload = memory.payload(memory.elements, door)
+        door.record(write_of(path, encoded, box, memory), payload)
+
+
+def write_of(path: str, encoded: bytes, box: model.Box, memory: Memory) -> model.WriteData:
+    """The operation that writes a block of the values of a dataset."""
+    return model.WriteData(
+        path=path, type=encoded, selection=box if box.count else None, packed=memory.packed
+    )
+
+
+def blocks(dataset: Any, path: str, door: Door) -> Iterator[tuple[model.Box, Memory]]:
+    """The values of a dataset, some MiB at a time."""
     shape, tid, dtype = dataset.shape, dataset.get_type(), dataset.dtype
     for box in _boxes(shape, tid.get_size()):
         mspace, fspace = h5s.create_simple(box.count or (1,)), dataset.get_space()
@@ -67,11 +81,7 @@ def _values(dataset: Any, path: str, door: Door) -> None:
         memory = read_memory(values, attributes.memory_type_of(dtype), tid)
         if memory is None:
             door.refuse(f"a dataset of type {dtype} without a name", path)
-        encoded, payload = memory.payload(memory.elements, door)
-        selection = box if box.count else None
-        door.record(
-            model.WriteData(path=path, type=encoded, selection=selection, packed=memory.packed), payload
-        )
+        yield box, memory
 
 
 def _boxes(shape: tuple[int, ...], item_bytes: int) -> Iterator[model.Box]:
