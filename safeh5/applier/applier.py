@@ -27,6 +27,7 @@ from safeh5.applier.context import Context
 from safeh5.applier.filters import missing_filters, missing_filters_hint
 from safeh5.errors import ApplyError, JournalError, SafeH5Error
 from safeh5.operations import model
+from safeh5.operations.many import taken_apart
 from safeh5.operations.model import Operation
 from safeh5.storage.interrupts import Uninterrupted
 
@@ -91,14 +92,16 @@ class Applier:
         ApplyError
             If HDF5 refuses; the cause is chained. The file must then be rebuilt.
         """
+        current = operation
         try:
             # An interrupt or a garbage collection inside a callback of libhdf5
             # would enter libhdf5 a second time, or leave it by an exception.
             with Uninterrupted():
-                _HANDLERS[type(operation)](self._context, operation, payload)
+                for current, part in taken_apart(operation, payload):
+                    _HANDLERS[type(current)](self._context, current, part)
         except (JournalError, ApplyError) as error:
             self._check()
-            raise self._refused(operation, lsn, error.message) from error
+            raise self._refused(current, lsn, error.message) from error
         except SafeH5Error:
             raise
         except Exception as error:
@@ -106,7 +109,7 @@ class Applier:
             # RuntimeError, TypeError and ValueError: all mean "refused". The
             # disk is asked first, since its failure would be the true cause.
             self._check()
-            raise self._refused(operation, lsn, f"{type(error).__name__}: {error}") from error
+            raise self._refused(current, lsn, f"{type(error).__name__}: {error}") from error
         self._check()
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from h5py import h5a, h5s, h5t
 
 from safeh5._typing import Buffer
 from safeh5.applier.context import Context
-from safeh5.applier.data import raw_values
+from safeh5.applier.data import memory_type, raw_values
 from safeh5.operations import model
 from safeh5.operations.values import decode_space, decode_type, unpack
 
@@ -51,13 +53,18 @@ def _write(context: Context, attribute: h5a.AttrID, encoded: bytes, packed: bool
     shape = attribute.shape
     if packed:
         values = unpack(bytes(payload), encoded, shape, context.reference)
-        attribute.write(values, h5t.py_create(decode_type(encoded).dtype))
+        attribute.write(values, memory_type(encoded))
     elif 0 not in shape:
         attribute.write(_shaped(payload, encoded, shape), decode_type(encoded))
 
 
 def _shaped(payload: Buffer, encoded: bytes, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """The payload as an array of `shape`: h5py compares it with the attribute's."""
-    count = int(np.prod(shape, dtype=np.int64))
+    count = math.prod(shape)
     raw = raw_values(payload, encoded, count)
-    return raw.view(np.dtype((np.void, raw.nbytes // count))).reshape(shape)
+    return raw.view(_void(raw.nbytes // count)).reshape(shape)
+
+
+@lru_cache(maxsize=64)
+def _void(size: int) -> np.dtype[Any]:
+    return np.dtype((np.void, size))

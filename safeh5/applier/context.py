@@ -28,21 +28,35 @@ class Context:
     def __init__(self, file_id: h5f.FileID) -> None:
         self.root = h5g.open(file_id, b"/")
         self._datasets: dict[str, h5d.DatasetID] = {}
+        self._last: tuple[str, Any] = ("", None)
         self._lcpl = {cset: _link_plist(cset) for cset in (h5t.CSET_ASCII, h5t.CSET_UTF8)}
 
     def open(self, path: str) -> Any:
-        """The identifier of whatever stands at `path`."""
-        return h5o.open(self.root, path.encode())
+        """The identifier of whatever stands at `path`; that of the last call is kept open."""
+        known, found = self._last
+        if known != path or found is None:
+            found = self._datasets.get(path) or h5o.open(self.root, path.encode())
+            self._last = (path, found)
+        return found
+
+    def made(self, path: str, made: Any) -> None:
+        """An object was just made at `path`: the next operations are often about it."""
+        self._last = (path, made)
+        if isinstance(made, h5d.DatasetID):
+            self._keep(path, made)
 
     def dataset(self, path: str) -> h5d.DatasetID:
         """The dataset at `path`, kept open for the next write to it."""
         found = self._datasets.get(path)
         if found is None:
             found = h5d.open(self.root, path.encode())
-            if len(self._datasets) >= _KEPT_OPEN:
-                self.forget()
-            self._datasets[path] = found
+            self._keep(path, found)
         return found
+
+    def _keep(self, path: str, dataset: h5d.DatasetID) -> None:
+        if len(self._datasets) >= _KEPT_OPEN:
+            self._datasets.clear()
+        self._datasets[path] = dataset
 
     @property
     def chunk_cache_bytes(self) -> int:
@@ -51,8 +65,9 @@ class Context:
         return each * len(self._datasets)
 
     def forget(self) -> None:
-        """Close the datasets kept open: paths may mean other objects from here on."""
+        """Close the objects kept open: paths may mean other ones from here on."""
         self._datasets.clear()
+        self._last = ("", None)
 
     def lcpl(self, path: str) -> h5p.PropLCID:
         """Link creation properties for `path`: missing groups are made, names are UTF-8."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,8 +20,17 @@ from safeh5.operations.values import decode_space, decode_type, unpack
 def write(context: Context, op: model.WriteData, payload: Buffer) -> None:
     """Write the payload to the selection."""
     dataset = context.dataset(op.path)
+    if not op.packed and _is_all(op.selection, dataset.shape):
+        values = raw_values(payload, op.type, math.prod(dataset.shape))
+        dataset.write(h5s.ALL, h5s.ALL, values, decode_type(op.type))
+        return
     file_space = _select(dataset, op.selection)
     _store(context, dataset, file_space, op.type, op.packed, payload)
+
+
+def _is_all(selection: model.Selection | None, shape: tuple[int, ...] | None) -> bool:
+    """Whether a box is all of a dataset: HDF5 then needs no spaces."""
+    return isinstance(selection, model.Box) and selection.count == shape and 0 not in selection.count
 
 
 def append(context: Context, op: model.AppendData, payload: Buffer) -> None:
@@ -65,11 +76,17 @@ def _store(
         return
     if packed:
         values = unpack(bytes(payload), encoded, (count,), context.reference)
-        memory_type = h5t.py_create(decode_type(encoded).dtype)
+        kind = memory_type(encoded)
     else:
         values = raw_values(payload, encoded, count)
-        memory_type = decode_type(encoded)
-    dataset.write(_memory_space(space, count), space, values, memory_type)
+        kind = decode_type(encoded)
+    dataset.write(_memory_space(space, count), space, values, kind)
+
+
+@lru_cache(maxsize=256)
+def memory_type(encoded: bytes) -> h5t.TypeID:
+    """The type that NumPy's objects have for HDF5 in place of values of an encoded type; shared."""
+    return h5t.py_create(decode_type(encoded).dtype)
 
 
 def raw_values(payload: Buffer, encoded: bytes, count: int) -> npt.NDArray[Any]:

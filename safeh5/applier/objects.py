@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from h5py import h5d, h5g, h5o, h5p, h5t
 
 from safeh5._typing import Buffer
@@ -14,29 +16,51 @@ from safeh5.operations.values import decode_space, decode_type
 
 def create_group(context: Context, op: model.CreateGroup, payload: Buffer) -> None:
     """Make a group; HDF5 refuses if something stands there."""
+    gcpl = _gcpl(op.link_order, op.attr_order, op.track_times, op.attr_phase)
+    made = h5g.create(context.root, op.path.encode(), lcpl=context.lcpl(op.path), gcpl=gcpl)
+    context.made(op.path, made)
+
+
+@lru_cache(maxsize=32)
+def _gcpl(
+    link_order: int, attr_order: int, track_times: bool, attr_phase: tuple[int, int] | None
+) -> h5p.PropGCID:
+    """Creation properties of groups; shared, since HDF5 only reads them."""
     gcpl = h5p.create(h5p.GROUP_CREATE)
     # h5py's default, and not HDF5's: replaying later writes another time into the file.
-    gcpl.set_obj_track_times(op.track_times)
-    if op.link_order:
-        gcpl.set_link_creation_order(op.link_order)
-    if op.attr_order:
-        gcpl.set_attr_creation_order(op.attr_order)
-    if op.attr_phase:
-        gcpl.set_attr_phase_change(*op.attr_phase)
-    h5g.create(context.root, op.path.encode(), lcpl=context.lcpl(op.path), gcpl=gcpl)
+    gcpl.set_obj_track_times(track_times)
+    if link_order:
+        gcpl.set_link_creation_order(link_order)
+    if attr_order:
+        gcpl.set_attr_creation_order(attr_order)
+    if attr_phase:
+        gcpl.set_attr_phase_change(*attr_phase)
+    return gcpl
 
 
 def create_dataset(context: Context, op: model.CreateDataset, payload: Buffer) -> None:
     """Make a dataset with all its creation properties."""
     load_filters(op.layout.filters)
-    h5d.create(
+    made = h5d.create(
         context.root,
         op.path.encode(),
         _shared_type(context, op.type, op.committed_type),
         decode_space(op.space),
-        make_dcpl(op.layout),
+        _dcpl(op.layout),
         lcpl=context.lcpl(op.path),
     )
+    context.made(op.path, made)
+
+
+def _dcpl(layout: model.Layout) -> h5p.PropDCID:
+    # Those that name other files or datasets are rarely the same.
+    return make_dcpl(layout) if layout.virtual or layout.external else _shared_dcpl(layout)
+
+
+@lru_cache(maxsize=256)
+def _shared_dcpl(layout: model.Layout) -> h5p.PropDCID:
+    """Creation properties of datasets; shared, since HDF5 only reads them."""
+    return make_dcpl(layout)
 
 
 def _shared_type(context: Context, encoded: bytes, committed: str | None) -> h5t.TypeID:

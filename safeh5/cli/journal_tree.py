@@ -53,6 +53,10 @@ class JournalTree:
 
     def take(self, operation: model.AnyOperation, payload_bytes: int) -> None:
         """Account for one record that counts."""
+        if isinstance(operation, model.Many):
+            for each, size in zip(operation.operations, operation.sizes, strict=False):
+                self.take(each, size)
+            return
         if isinstance(operation, model.Delete):
             self._subtree(operation.path, remove=True)
             return

@@ -7,13 +7,13 @@ structure and data.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from safeh5.errors import InvalidTreeError, InvalidTypeError
 from safeh5.microdata.facts import DatasetFacts
-from safeh5.microdata.labels import expand_labels
+from safeh5.microdata.labels import LABELS, expand_labels
 from safeh5.microdata.namespace import Namespace
 from safeh5.microdata.nodes import MicroData
 from safeh5.microdata.place import Step
@@ -25,6 +25,9 @@ from safeh5.microdata.tree import MicroDataGroup, MicroDataset, MicroDatatype
 from safeh5.microdata.values import check_values, make_attribute
 from safeh5.operations.model import AttachScale, LabelAxis, MakeScale, Operation, SetAttribute, SetComment
 from safeh5.operations.values import decode_type, pack
+
+_HOLDERS: Final = (MicroDataGroup, MicroDataset, MicroDatatype)
+"""Nodes that have attributes."""
 
 
 class Decorations:
@@ -84,11 +87,13 @@ class Decorations:
 
     def _attrs(self, node: MicroData, path: str) -> dict[str, Any]:
         attrs = node.attrs
+        if type(attrs) is dict and (not attrs or (isinstance(node, _HOLDERS) and LABELS not in attrs)):
+            return attrs
         if not isinstance(attrs, Mapping):
             raise InvalidTypeError(
                 f"the attributes of {path} are a {type(attrs).__name__}, not a mapping", dataset=path
             )
-        if attrs and not isinstance(node, (MicroDataGroup, MicroDataset, MicroDatatype)):
+        if attrs and not isinstance(node, _HOLDERS):
             raise InvalidTreeError(f"{path} is a link, which has no attributes", dataset=path)
         if isinstance(node, MicroDataset):
             return expand_labels(node, attrs, path, self._facts[node].shape)
@@ -118,6 +123,8 @@ class Decorations:
         """The operations that make a dataset a scale, attach its scales and label its axes."""
         node, path = step.node, step.path
         if not isinstance(node, MicroDataset):
+            return
+        if node.scale is None and not node.axis_labels and node.scales == {}:
             return
         rank = len(self._facts[node].shape or ())
         if node.scale is not None and node.scale is not False:

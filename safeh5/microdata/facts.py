@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import NoneType
 from typing import Any, Union
 
@@ -17,7 +18,7 @@ from safeh5.microdata.dataset import MicroDataset
 from safeh5.microdata.extent import Extent, Shape, axes, extent_of
 from safeh5.microdata.filters import repeatable
 from safeh5.microdata.nodes import MicroDatatype
-from safeh5.microdata.payloads import check_dtype, converts, objects
+from safeh5.microdata.payloads import check_dtype, converts, objects, payload_of
 from safeh5.microdata.scratch import Scratch
 from safeh5.microdata.sources import ArraySource, Blocks, BlockSource, Source, item_weight
 from safeh5.microdata.stored import Identity, encoded_type
@@ -36,7 +37,7 @@ _FILL_TIMES = {
 Committed = Union[MicroDatatype, h5py.Datatype, Identity, None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DatasetFacts:
     """Everything about a dataset but its attributes.
 
@@ -64,8 +65,13 @@ class DatasetFacts:
     @property
     def shape(self) -> Shape | None:
         """The shape when the dataset is made; None for a null dataspace."""
-        shape: Shape | None = decode_space(self.space).shape
-        return shape
+        return _shape_of(self.space)
+
+
+@lru_cache(maxsize=1024)
+def _shape_of(space: bytes) -> Shape | None:
+    shape: Shape | None = decode_space(space).shape
+    return shape
 
 
 def facts_of(node: MicroDataset, scratch: Scratch) -> DatasetFacts:
@@ -85,8 +91,19 @@ def facts_of(node: MicroDataset, scratch: Scratch) -> DatasetFacts:
     if known is None:
         known = scratch.known[key] = _new_facts(node, scratch)
     # All but the values themselves depends on the key alone.
-    source = ArraySource(node.data, node.data.shape, item_weight(node.data.dtype))
+    source = ArraySource(node.data, node.data.shape, item_weight(node.data.dtype), whole=_whole(known))
     return DatasetFacts(known.type, known.space, known.layout, source)
+
+
+def _whole(known: DatasetFacts) -> bytes | None:
+    """The type of the values' bytes if these can be written as they lie in memory, else None."""
+    source = known.source
+    if not isinstance(source, ArraySource):
+        return None
+    if source.whole is None and source.data.size:
+        made = payload_of(source.data[:0], known.type, lambda reference: None)
+        source.whole = made.type if encode_type(source.data.dtype) == made.type else b""
+    return source.whole
 
 
 def _key(node: MicroDataset) -> Any:

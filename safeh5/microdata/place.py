@@ -25,7 +25,7 @@ class Action(StrEnum):
     """What exists is deleted, then the node is created."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, slots=True)
 class Step:
     """A node with its place.
 
@@ -120,8 +120,7 @@ class Placement:
         return parent
 
     def _children(self, step: Step, group: MicroDataGroup) -> list[Step]:
-        fresh = not step.exists
-        here = set() if fresh else set(self._namespace.children(step.path))
+        here = set(self._namespace.children(step.path)) if step.exists else set()
         for child in group.children:
             if not isinstance(child, MicroData):
                 raise InvalidTypeError(
@@ -139,7 +138,7 @@ class Placement:
                 path = join(step.path, name)
                 raise InvalidTreeError(f"two nodes are named {path}", dataset=path)
             used.add(name)
-            steps.append(self._step(child, step.path, name, step, fresh=fresh))
+            steps.append(self._step(child, step.path, name, step, fresh=name not in here))
         return steps
 
     def _step(self, node: MicroData, parent: str, name: str, above: Step | None, *, fresh: bool) -> Step:
@@ -243,22 +242,23 @@ def check_name(node: MicroData, parent: str) -> None:
         raise InvalidTypeError(
             f"a node in {parent} has a {type(name).__name__} for a name: {name!r}", dataset=parent
         )
-    where = join(parent, name.lstrip("/"))
     if name == "":
         raise InvalidTreeError(f"a node in {parent} has an empty name", dataset=parent)
     if "/" in name:
         raise InvalidTreeError(
             f"the name {name!r} of a node in {parent} contains '/'",
-            dataset=where,
+            dataset=join(parent, name.lstrip("/")),
             hint="Nest groups for a path; only the top of a tree may be '/'",
         )
     if name == "." or "\0" in name:
-        raise InvalidTreeError(f"HDF5 allows no object named {name!r}, in {parent}", dataset=where)
+        raise InvalidTreeError(
+            f"HDF5 allows no object named {name!r}, in {parent}", dataset=join(parent, name)
+        )
     try:
         name.encode()
     except UnicodeEncodeError as error:
         raise InvalidTreeError(
-            f"the name {name!r} in {parent} is not valid Unicode: {error}", dataset=repr(where)
+            f"the name {name!r} in {parent} is not valid Unicode: {error}", dataset=repr(join(parent, name))
         ) from error
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from safeh5._typing import Buffer
 from safeh5.errors import InvalidTreeError
 from safeh5.microdata.blocks import boxes, shifted, slices
-from safeh5.microdata.payloads import Payload, payload_of
+from safeh5.microdata.payloads import Payload, as_buffer, payload_of
 from safeh5.operations.model import AppendData, Box, Operation, WriteData
 from safeh5.operations.values import Describe
 
@@ -62,7 +63,7 @@ class Source(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ArraySource:
     """An array, or an object with shape, dtype and slicing, that fills the origin of a dataset.
 
@@ -76,18 +77,25 @@ class ArraySource:
         Bytes of an element, about.
     sliced : bool
         Whether `data` is read by slicing; else it is made an array, once, when it is written.
+    whole : bytes or None
+        For an array whose bytes are written as they lie in memory, their encoded type.
     """
 
     data: Any
     shape: tuple[int, ...]
     item_bytes: int
     sliced: bool = True
+    whole: bytes | None = None
 
     def operations(self, sink: Sink, limit: int) -> Written:
         """See `Source`."""
         if 0 in self.shape:
             return
         path = sink.path
+        if self.whole and self.data.nbytes <= limit and self.data.shape == self.shape:
+            selection = _everything(self.shape)
+            yield WriteData(path=path, type=self.whole, selection=selection), as_buffer(self.data)
+            return
         data = self.data if self.sliced else np.asarray(self.data)
         if tuple(data.shape) != self.shape:
             raise InvalidTreeError(
@@ -98,6 +106,11 @@ class ArraySource:
         for box in boxes(self.shape, self.item_bytes, limit, sink.chunks or _chunks(data)):
             block = data[slices(box)] if self.shape else data
             yield _write(path, box, payload_of(np.asarray(block), sink.type, sink.describe))
+
+
+@lru_cache(maxsize=256)
+def _everything(shape: tuple[int, ...]) -> Box | None:
+    return Box((0,) * len(shape), shape) if shape else None
 
 
 def _chunks(data: Any) -> tuple[int, ...] | None:

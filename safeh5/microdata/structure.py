@@ -39,7 +39,7 @@ from safeh5.operations.values import decode_space, decode_type
 _TRACKED_AND_INDEXED = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Made:
     """An object that is made: its operation, and the paths of objects to be made before.
 

@@ -296,6 +296,47 @@ class LabelAxis(Operation, frozen=True):
     label: str
 
 
+SingleOperation = Union[
+    CreateGroup,
+    CreateDataset,
+    CommitDatatype,
+    CreateSoftLink,
+    CreateHardLink,
+    CreateExternalLink,
+    Delete,
+    Move,
+    Copy,
+    CopyIn,
+    SetComment,
+    WriteData,
+    AppendData,
+    WriteChunk,
+    Resize,
+    SetAttribute,
+    WriteAttribute,
+    DeleteAttribute,
+    RenameAttribute,
+    MakeScale,
+    AttachScale,
+    DetachScale,
+    LabelAxis,
+]
+
+
+# --- many in one record -------------------------------------------------------------
+
+
+class Many(Operation, frozen=True):
+    """Several small operations in one record, one after the other; `path` is a group above them all.
+
+    The payload is that of each, end to end; `sizes` says how long each is. A
+    tree of thousands of small objects is some tens of records this way.
+    """
+
+    operations: tuple[SingleOperation, ...]
+    sizes: tuple[int, ...]
+
+
 AnyOperation = Union[
     CreateGroup,
     CreateDataset,
@@ -320,4 +361,5 @@ AnyOperation = Union[
     AttachScale,
     DetachScale,
     LabelAxis,
+    Many,
 ]

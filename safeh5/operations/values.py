@@ -22,6 +22,7 @@ region reference    n times ([str: path, bin: encoded dataspace] | nil)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -202,7 +203,7 @@ def unpack(
     """The array that `pack` was given, with references made by `make`."""
     try:
         content = msgspec.msgpack.decode(packed)
-        count = int(np.prod(shape, dtype=np.int64))
+        count = math.prod(shape)
         return _unpack(content, decode_type(encoded_type), count, make).reshape(shape)
     except (msgspec.MsgspecError, TypeError, ValueError, IndexError) as error:
         raise JournalError(f"a packed value does not fit its datatype: {error}") from error

@@ -179,7 +179,7 @@ class Recording(Guarded):
         if self._workspace.is_backlogged():
             self._workspace.make_room(self._all_durable)
 
-    def _record(self, operation: Operation, payload: Buffer, *, sure: bool = False) -> int:
+    def _record(self, operation: Operation, payload: Buffer, sure: bool = False) -> int:
         """Append to the journal, then apply unless that is sure to go well (invariant 2); a batch is open."""
         if type(operation) in _UNSETTLING:
             self._epoch += 1

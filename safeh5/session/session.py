@@ -67,6 +67,7 @@ from safeh5.recovery.report import ResumeReport
 from safeh5.session import ending
 from safeh5.session.core import SessionCore
 from safeh5.session.disk import DiskStatus
+from safeh5.session.packing import Packer
 from safeh5.session.parts import Parts
 from safeh5.session.reading import reading, renew_failed
 from safeh5.session.state import State
@@ -74,6 +75,7 @@ from safeh5.session.stream import Stream
 from safeh5.session.streaming import absolute, new_dataset, open_stream, require_items
 from safeh5.session.written import Written
 from safeh5.storage.fingerprint import Fingerprint
+from safeh5.storage.interrupts import Uncollected
 
 COMMIT_BYTES: Final = 64 * KIB
 """Room for the last records of the journal, a segment for them included."""
@@ -155,10 +157,12 @@ class Session(SessionCore):
             If there is no room; the batch does not exist, the session goes on.
         """
         with self.batch():
-            with reading(self._workspace):
+            with reading(self._workspace), Uncollected():
                 plan = plan_write(tree, FileNamespace(self.file), exist_ok=exist_ok, overwrite=overwrite)
+            packer = Packer(self._record)
             for operation, payload in plan.operations(self._options.frame_bytes):
-                self._record(operation, payload)
+                packer.add(operation, payload)
+            packer.flush()
             for path in plan.paths.values():
                 # What stood there may have been made anew; a stream on it would not know.
                 self._streams.forget(path)

@@ -1,0 +1,97 @@
+"""The operations of a tree on their way into the journal: small ones together, sure ones to be applied later.
+
+What is sure, and what that means, is said in docs/decisions/0013. A plan has
+checked everything against h5py; here is only decided whether libhdf5 could
+still refuse an operation. In doubt it could.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, cast
+
+from h5py import h5t
+
+from safeh5._typing import Buffer
+from safeh5.operations import model
+from safeh5.operations.many import put_together
+from safeh5.operations.model import Operation, SingleOperation
+from safeh5.operations.values import decode_type, is_plain
+from safeh5.options import KIB
+
+_SMALL: Final = 16 * KIB
+_RECORD_BYTES: Final = 256 * KIB
+_RECORD_OPERATIONS: Final = 2048
+_FILTERS: Final = frozenset({1, 2, 3, 32000})
+"""Deflate, shuffle, Fletcher-32, LZF: they take whatever they are given."""
+
+Record = Callable[[Operation, Buffer, bool], int]
+"""Journals an operation; the last argument says whether it is sure."""
+
+
+class Packer:
+    """Takes the operations of one tree, in order.
+
+    Parameters
+    ----------
+    record : callable
+        Where they go.
+    """
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self._made: set[str] = set()
+        self._small: list[tuple[SingleOperation, bytes]] = []
+        self._bytes = 0
+
+    def add(self, operation: Operation, payload: Buffer) -> None:
+        """Journal an operation, at the latest with `flush`; the payload may be changed afterwards."""
+        size = len(payload) if isinstance(payload, bytes) else memoryview(payload).nbytes
+        if not self._is_sure(operation) or size > _SMALL:
+            self.flush()
+            self._record(operation, payload, self._is_sure(operation))
+            return
+        self._small.append((cast(SingleOperation, operation), bytes(payload)))
+        self._bytes += size
+        if self._bytes >= _RECORD_BYTES or len(self._small) >= _RECORD_OPERATIONS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Journal what was held back."""
+        small, self._small, self._bytes = self._small, [], 0
+        if len(small) == 1:
+            self._record(*small[0], True)
+        elif small:
+            self._record(*put_together(small), True)
+
+    def _is_sure(self, operation: Operation) -> bool:
+        kind = type(operation)
+        if kind is model.SetAttribute:
+            assert isinstance(operation, model.SetAttribute)
+            return operation.committed_type is None and (not operation.packed or _is_text(operation.type))
+        if kind is model.WriteData:
+            assert isinstance(operation, model.WriteData)
+            return operation.path in self._made and (not operation.packed or _is_text(operation.type))
+        if kind is model.CreateDataset:
+            assert isinstance(operation, model.CreateDataset)
+            return self._is_simple(operation)
+        return kind is model.CreateGroup
+
+    def _is_simple(self, made: model.CreateDataset) -> bool:
+        layout = made.layout
+        simple = (
+            made.committed_type is None
+            and not layout.external
+            and not layout.virtual
+            and all(step.id in _FILTERS for step in layout.filters)
+            and (is_plain(made.type) or _is_text(made.type))
+        )
+        if simple:
+            self._made.add(made.path)
+        return simple
+
+
+def _is_text(encoded: bytes) -> bool:
+    """Whether values of a type are strings of any length, and nothing else."""
+    kind = decode_type(encoded)
+    return bool(kind.get_class() == h5t.STRING)
