@@ -51,8 +51,10 @@ E = TypeVar("E", bound=StrEnum)
 class ApplierKind(StrEnum):
     """Where operations are applied to the staging file."""
 
+    AUTO = "auto"
+    """In the caller; beside once a stream has become a long one and nobody uses `Session.file`."""
     INLINE = "inline"
-    """In the caller, before the call returns: what is written can be read at once."""
+    """In the caller, when the file is needed: what is written can be read at once."""
     PROCESS = "process"
     """In a process beside, from the journal: the caller only waits for the journal."""
 

@@ -182,6 +182,8 @@ def operation_detail(operation: model.AnyOperation) -> str:
             return f"to {operation.target}"
         case model.CreateExternalLink():
             return f"to {operation.filename}:{operation.target}"
+        case model.Many():
+            return f"{len(operation.operations)} operations"
         case model.CopyIn():
             return "from another file"
         case model.Move() | model.Copy():

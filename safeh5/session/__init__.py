@@ -49,7 +49,7 @@ def open(
     journal_limit: int = 1024 * MIB,
     checkpoint_bytes: int = 256 * MIB,
     checkpoint_seconds: float = 60.0,
-    applier: ApplierKind | str = ApplierKind.INLINE,
+    applier: ApplierKind | str = ApplierKind.AUTO,
     backlog_bytes: int = 1024 * MIB,
     on_backlog: Literal["block", "raise"] = "block",
     warn_below: int | None = None,
@@ -96,10 +96,12 @@ def open(
     checkpoint_bytes, checkpoint_seconds : int, float
         The session checkpoints by itself after so many payload bytes, or so
         much time with anything written; recovery then starts from there.
-    applier : {"inline", "process"}
+    applier : {"auto", "inline", "process"}
         Apply in the caller, so that everything written can be read at once; or
         in a process beside, so that a call waits for the journal only and a
-        crash of libhdf5 does not reach the acquisition.
+        crash of libhdf5 does not reach the acquisition. ``"auto"`` begins in
+        the caller and starts the process when streams have written 16 MiB, or
+        for a second; `Session.file` takes the work back for good.
     backlog_bytes, on_backlog : int, {"block", "raise"}
         How many payload bytes may wait for the process beside, and whether a
         call that finds more waits or raises `BacklogFull`.

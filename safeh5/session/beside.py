@@ -46,6 +46,7 @@ from safeh5.options import CheckpointOptions
 from safeh5.recovery import orders
 from safeh5.storage import Names
 from safeh5.storage.children import environment, python_module
+from safeh5.storage.interrupts import Uncollected
 
 _TRIES: Final = 5
 _LONGEST_WAIT: Final = 10.0
@@ -109,13 +110,13 @@ class Beside:
     @property
     def lag_bytes(self) -> int:
         """Payload bytes that are in the journal and not yet in the staging file."""
-        with self._news:
+        with Uncollected(), self._news:
             return self._lag.bytes
 
     @property
     def lag_seconds(self) -> float:
         """How long the oldest of them has been waiting."""
-        with self._news:
+        with Uncollected(), self._news:
             return self._lag.seconds
 
     @property
@@ -234,7 +235,8 @@ class Beside:
         self._tell_durable()
         if self._order is not None:
             self._send(self._order)
-        threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
+        with Uncollected():  # it is waited for until it runs
+            threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
 
     def _send(self, order: orders.Order) -> None:
         if self._process is None:
@@ -250,15 +252,25 @@ class Beside:
             return
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
-        """Take the child's news until it is gone, then see to it that there is another."""
+        """Take the child's news until it is gone, then see to it that there is another.
+
+        Whoever waits for the news may hold h5py's lock, and to collect garbage
+        may take that lock. So here no garbage is collected: the loop makes no
+        objects that Python counts for that, but for those inside `quiet`.
+        """
         assert isinstance(process.stdout, io.RawIOBase)
+        quiet, broken = Uncollected(), contextlib.suppress(msgspec.DecodeError)
         for line in io.BufferedReader(process.stdout):
-            with self._news, contextlib.suppress(msgspec.DecodeError):
+            with quiet, self._news, broken:
                 # Half a line is what a child leaves that was killed while it wrote one.
                 news = orders.decode_news(line)
                 if self._process is process:  # else it was dropped meanwhile
                     self._take(news)
                 self._news.notify_all()
+        with quiet:
+            self._gone(process)
+
+    def _gone(self, process: subprocess.Popen[bytes]) -> None:
         code = process.wait()
         with self._news:
             self._close_pipes(process)
@@ -297,7 +309,8 @@ class Beside:
         self._timer = threading.Timer(wait, lambda: self._start_again(timer))
         timer = self._timer
         timer.daemon = True
-        timer.start()
+        with Uncollected():
+            timer.start()
 
     @staticmethod
     def _close_pipes(process: subprocess.Popen[bytes]) -> None:
@@ -307,7 +320,7 @@ class Beside:
                     pipe.close()
 
     def _start_again(self, timer: threading.Timer) -> None:
-        with self._news:
+        with Uncollected(), self._news:
             if self._timer is timer:  # else another child was started meanwhile, or none is wanted
                 self._ensure_running()
 

@@ -59,6 +59,7 @@ from safeh5.session.parts import Parts
 from safeh5.session.session import Session
 from safeh5.session.sidecar import make_sidecar
 from safeh5.session.workspace import Inline, Workspace
+from safeh5.session.workspace_auto import Auto
 from safeh5.session.workspace_beside import BesideWorkspace
 from safeh5.storage import Names, Owner, Storage, TargetLock
 from safeh5.storage.fingerprint import Fingerprint
@@ -107,7 +108,7 @@ class Opening:
     verify: VerifyLevel = VerifyLevel.NONE
     creation: FileCreation = field(default_factory=FileCreation)
     checkpoints: CheckpointOptions = field(default_factory=CheckpointOptions)
-    applier: ApplierKind = ApplierKind.INLINE
+    applier: ApplierKind = ApplierKind.AUTO
     backlog: BacklogOptions = field(default_factory=BacklogOptions)
     disk: DiskOptions = field(default_factory=DiskOptions)
     lock_timeout: float = 0.0
@@ -334,14 +335,16 @@ def _session(
 
 def _copies(applier: ApplierKind) -> int:
     """How often payload is written before a call returns."""
-    return 2 if applier is ApplierKind.INLINE else 1
+    return 1 if applier is ApplierKind.PROCESS else 2
 
 
 def _workspace(
     storage: Storage, names: Names, session_id: bytes, record: SessionRecord, opening: Opening
 ) -> Workspace:
+    child = Beside(names, session_id, record, opening.checkpoints)
+    beside = BesideWorkspace(storage, names, session_id, record, child, opening.backlog)
     if opening.applier is ApplierKind.PROCESS:
-        beside = Beside(names, session_id, record, opening.checkpoints)
-        return BesideWorkspace(storage, names, session_id, record, beside, opening.backlog)
+        return beside
     journal = partial(scan, storage, names.sidecar)
-    return Inline(storage, names, session_id, record, journal, opening.checkpoints, opening.progress)
+    inline = Inline(storage, names, session_id, record, journal, opening.checkpoints, opening.progress)
+    return inline if opening.applier is ApplierKind.INLINE else Auto(inline, beside)

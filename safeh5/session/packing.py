@@ -22,6 +22,8 @@ from safeh5.options import KIB
 _SMALL: Final = 16 * KIB
 _RECORD_BYTES: Final = 256 * KIB
 _RECORD_OPERATIONS: Final = 2048
+_WORTH_IT: Final = 64
+"""Fewer are journaled one by one: a record for each is easier to look at, and to salvage."""
 _FILTERS: Final = frozenset({1, 2, 3, 32000})
 """Deflate, shuffle, Fletcher-32, LZF: they take whatever they are given."""
 
@@ -59,10 +61,11 @@ class Packer:
     def flush(self) -> None:
         """Journal what was held back."""
         small, self._small, self._bytes = self._small, [], 0
-        if len(small) == 1:
-            self._record(*small[0], True)
-        elif small:
+        if len(small) >= _WORTH_IT:
             self._record(*put_together(small), True)
+        else:
+            for operation, payload in small:
+                self._record(operation, payload, True)
 
     def _is_sure(self, operation: Operation) -> bool:
         kind = type(operation)

@@ -104,10 +104,24 @@ class Session(SessionCore):
         snapshot, and closes when something is written.
         """
         with self._working():
-            renew_failed(self._workspace, self._log.records if self._log.in_batch else 0)
-            if not self._log.in_batch:
-                self._flush_rows()
-            return self._workspace.file(self._all_durable)
+            self._before_looking()
+            return self._workspace.file(self._applicable)
+
+    def _look(self) -> h5py.File:
+        """The file for the session's own questions, with everything written so far."""
+        with self._working():
+            self._before_looking()
+            return self._workspace.look(self._applicable)
+
+    def _before_looking(self) -> None:
+        renew_failed(self._workspace, self._log.records if self._log.in_batch else 0)
+        if not self._log.in_batch:
+            self._flush_rows()
+
+    def _applicable(self) -> int:
+        """Sync, beside an open batch too; returns the LSN up to which everything can be applied."""
+        self._workspace.durable(self._log.sync())
+        return self.durable_lsn
 
     @property
     def disk(self) -> DiskStatus:
@@ -158,7 +172,7 @@ class Session(SessionCore):
         """
         with self.batch():
             with reading(self._workspace), Uncollected():
-                plan = plan_write(tree, FileNamespace(self.file), exist_ok=exist_ok, overwrite=overwrite)
+                plan = plan_write(tree, FileNamespace(self._look()), exist_ok=exist_ok, overwrite=overwrite)
             packer = Packer(self._record)
             for operation, payload in plan.operations(self._options.frame_bytes):
                 packer.add(operation, payload)
@@ -208,13 +222,14 @@ class Session(SessionCore):
         path = absolute(path)
         with self._mutex:
             self._require_open()
+            self._workspace.streams()
             if known := self._streams.get(path):
                 require_items(known, shape, dtype)
                 return known
             with reading(self._workspace):
-                is_new = FileNamespace(self.file).kind(path) is None
+                is_new = FileNamespace(self._look()).kind(path) is None
             if is_new:
-                self.write(new_dataset(self.file, path, shape, dtype, chunks, compression, attrs, options))
+                self.write(new_dataset(self._look(), path, shape, dtype, chunks, compression, attrs, options))
                 self.on_cancel(partial(self._streams.forget, path))
             with reading(self._workspace):
                 return self._streams.add(open_stream(self, path, shape, dtype))

@@ -95,7 +95,7 @@ def open_stream(
     InvalidTreeError, InvalidTypeError
         If it does not.
     """
-    namespace = FileNamespace(session.file)
+    namespace = FileNamespace(session._look())
     if namespace.kind(path) != "dataset":
         raise InvalidTreeError("what stands there is no dataset", dataset=path)
     dataset = namespace.dataset(path)

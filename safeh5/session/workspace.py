@@ -56,6 +56,12 @@ class Workspace(Protocol):
     def file(self, durable: Callable[[], int]) -> h5py.File:
         """The file with everything written so far, for reading; `durable` syncs it and gives its LSN."""
 
+    def look(self, durable: Callable[[], int]) -> h5py.File:
+        """The same for the session itself, which lets go of it before it writes."""
+
+    def streams(self) -> None:
+        """The session has a stream."""
+
     def lag(self) -> tuple[int, float]:
         """Payload bytes that wait to be applied, and for how many seconds the oldest has."""
 
@@ -161,6 +167,29 @@ class Inline:
         """The staging file itself, or the target as long as nothing has changed; with the open batch."""
         waits = self._waiting or len(self._batch) > self._batch_done
         return (self._caught_up() if waits else self._ready()).file
+
+    def look(self, durable: Callable[[], int]) -> h5py.File:
+        """As `file`."""
+        return self.file(durable)
+
+    def streams(self) -> None:
+        """Nothing changes by that."""
+
+    @property
+    def in_batch(self) -> bool:
+        """Whether a batch is open that has records."""
+        return bool(self._batch)
+
+    def hand_over(self, lsn: int) -> None:
+        """Leave the staging file, with everything up to `lsn` in it, to another applier.
+
+        A file that nobody has made a checkpoint of and that begins empty is
+        simply made again: the journal reaches back to its beginning.
+        """
+        if self._staging is not None and (self._session.copy or self._staging.applied):
+            self.checkpoint(lsn)
+        self.drop()
+        self._fresh_bytes, self._fresh_since = 0, None
 
     def lag(self) -> tuple[int, float]:
         """What waits to be applied, and for how long the oldest of it has."""

@@ -104,6 +104,13 @@ class BesideWorkspace:
         if below is not None:
             below.close()
 
+    def look(self, durable: Callable[[], int]) -> h5py.File:
+        """As `file`."""
+        return self.file(durable)
+
+    def streams(self) -> None:
+        """Nothing changes by that."""
+
     def lag(self) -> tuple[int, float]:
         """How far the child is behind."""
         return self.beside.lag_bytes, self.beside.lag_seconds

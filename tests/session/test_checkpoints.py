@@ -110,7 +110,7 @@ def test_memory_that_waits_for_a_checkpoint_is_bounded_and_given_back(target: Pa
         with session.batch():
             for part in range(500):
                 session.record(CreateGroup(path=f"/g{number}-{part}"))
-        staging = session._workspace._staging  # type: ignore[attr-defined]
+        staging = session._workspace.inline._staging  # type: ignore[attr-defined]
         held_bytes.append(staging.held_bytes)
         applied.add(staging.applied)
     assert max(held_bytes) < limit

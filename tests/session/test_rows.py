@@ -359,7 +359,7 @@ def test_what_waits_is_applied_when_the_file_is_needed_and_named_when_hdf5_refus
     assert session.file["a"].shape == (2, 8) and session.lag_bytes == 0
     # Behind the back of the session: what was known to be sure is so no more.
     del session.file["a"]
-    session._workspace._staging.applier.release()  # type: ignore[attr-defined]
+    session._workspace.inline._staging.applier.release()  # type: ignore[attr-defined]
     lsn = stream.append(row(2))
     with pytest.raises(ApplyError) as caught:
         session._workspace.checkpoint(session.sync())
