@@ -101,7 +101,7 @@ def _whole(known: DatasetFacts) -> bytes | None:
     if not isinstance(source, ArraySource):
         return None
     if source.whole is None and source.data.size:
-        made = payload_of(source.data[:0], known.type, lambda reference: None)
+        made = payload_of(np.empty(0, source.data.dtype), known.type, lambda reference: None)
         source.whole = made.type if encode_type(source.data.dtype) == made.type else b""
     return source.whole
 

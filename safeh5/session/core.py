@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+import h5py
+
 from safeh5.errors import ApplyError, FreeSpaceError
 from safeh5.events import logger
 from safeh5.journal import Kind
@@ -18,6 +20,7 @@ from safeh5.session import signals
 from safeh5.session.book import StreamBook
 from safeh5.session.interval import IntervalSync
 from safeh5.session.parts import Parts
+from safeh5.session.reading import renew_failed
 from safeh5.session.recording import Recording
 from safeh5.session.state import State
 
@@ -89,6 +92,22 @@ class SessionCore(Recording):
         """
         with self._working():
             return self._all_durable()
+
+    def _look(self) -> h5py.File:
+        """The file for the session's own questions, with everything written so far."""
+        with self._working():
+            self._before_looking()
+            return self._workspace.look(self._applicable)
+
+    def _before_looking(self) -> None:
+        renew_failed(self._workspace, self._log.records if self._log.in_batch else 0)
+        if not self._log.in_batch:
+            self._flush_rows()
+
+    def _applicable(self) -> int:
+        """Sync, beside an open batch too; returns the LSN up to which everything can be applied."""
+        self._workspace.durable(self._log.sync())
+        return self.durable_lsn
 
     def _sync_for_interval(self) -> None:
         """In the timer's thread, and beside an open batch: only the journal is touched."""

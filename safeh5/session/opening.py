@@ -58,9 +58,10 @@ from safeh5.session.log import BatchLog
 from safeh5.session.parts import Parts
 from safeh5.session.session import Session
 from safeh5.session.sidecar import make_sidecar
-from safeh5.session.workspace import Inline, Workspace
+from safeh5.session.workspace import Workspace
 from safeh5.session.workspace_auto import Auto
 from safeh5.session.workspace_beside import BesideWorkspace
+from safeh5.session.workspace_inline import Inline
 from safeh5.storage import Names, Owner, Storage, TargetLock
 from safeh5.storage.fingerprint import Fingerprint
 

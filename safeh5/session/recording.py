@@ -151,7 +151,7 @@ class Recording(Guarded):
             As for `record`.
         """
         with self._mutex:
-            sure = sure_in == self._epoch
+            sure = sure_in == self._epoch and not self._workspace.live
             if self._log.in_batch:
                 with self.batch():
                     lsn = self._record(make(), payload, sure=sure)
@@ -185,6 +185,7 @@ class Recording(Guarded):
             self._epoch += 1
         size = memoryview(payload).nbytes
         self._log.disk.spend(size)
+        sure = sure and not self._workspace.live
         if sure:
             self._workspace.expect()
         else:
@@ -232,6 +233,11 @@ class Recording(Guarded):
     def gathers(self) -> bool:
         """Whether small items may wait in memory: nothing is promised for them before the next sync."""
         return self._options.durability is not Durability.RECORD
+
+    @property
+    def live(self) -> bool:
+        """Whether somebody may look at `file` at any time, so that nothing may wait."""
+        return self._workspace.live
 
     def begin_rows(self, stream: Stream) -> RowBlock:
         """A new block for a stream's rows, once the one before is journaled; the mutex is held.

@@ -69,7 +69,7 @@ from safeh5.session.core import SessionCore
 from safeh5.session.disk import DiskStatus
 from safeh5.session.packing import Packer
 from safeh5.session.parts import Parts
-from safeh5.session.reading import reading, renew_failed
+from safeh5.session.reading import reading
 from safeh5.session.state import State
 from safeh5.session.stream import Stream
 from safeh5.session.streaming import absolute, new_dataset, open_stream, require_items
@@ -100,28 +100,13 @@ class Session(SessionCore):
 
         It holds everything written so far. Do not change it: what is written
         past the session is not journaled and will be gone after a crash. It
-        closes when the session ends; with ``applier="process"`` it is a
-        snapshot, and closes when something is written.
+        closes when the session ends, and from the first use on everything is
+        applied before a call returns, so that it is there at once. With
+        ``applier="process"`` it is a snapshot, and closes when something is written.
         """
         with self._working():
             self._before_looking()
             return self._workspace.file(self._applicable)
-
-    def _look(self) -> h5py.File:
-        """The file for the session's own questions, with everything written so far."""
-        with self._working():
-            self._before_looking()
-            return self._workspace.look(self._applicable)
-
-    def _before_looking(self) -> None:
-        renew_failed(self._workspace, self._log.records if self._log.in_batch else 0)
-        if not self._log.in_batch:
-            self._flush_rows()
-
-    def _applicable(self) -> int:
-        """Sync, beside an open batch too; returns the LSN up to which everything can be applied."""
-        self._workspace.durable(self._log.sync())
-        return self.durable_lsn
 
     @property
     def disk(self) -> DiskStatus:
@@ -141,7 +126,7 @@ class Session(SessionCore):
 
     def describe_reference(self, reference: Any) -> StoredReference | None:
         """What an h5py reference taken from `file` refers to."""
-        return FileNamespace(self.file).describe(reference)
+        return FileNamespace(self._look()).describe(reference)
 
     def write(
         self, tree: MicroData | Sequence[MicroData], *, exist_ok: bool = False, overwrite: bool = False

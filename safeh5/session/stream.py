@@ -195,7 +195,7 @@ class Stream:
     def _gather(self, items: npt.NDArray[Any], count: int) -> int:
         """Take a few items into the block of rows that becomes one record; the session's lock is held."""
         session = self._session
-        if session.in_batch or self._proved != session.epoch or not count:
+        if session.live or session.in_batch or self._proved != session.epoch or not count:
             return self._append(items, count)
         block = session.rows
         if block is None or block.stream is not self or block.count + count > block.room or block.is_due():

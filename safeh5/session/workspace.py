@@ -1,42 +1,19 @@
 """Where operations are applied: the staging file, as the session sees it.
 
-`Workspace` is what a session asks for. `Inline` applies in the caller: the
-staging file is made when first needed, and a large target copied by the first
-change, so that a session that only looks never pays for that. Whenever an
-operation failed half way the file is opened again at its last checkpoint and
-gone on with from the one thing that is sure, the journal.
-
-Operations that HDF5 is known to take *wait*: they are in the journal, and are
-applied from there when somebody needs the file or too much waits. Nothing of
-them is kept in memory but where they stand.
+`Workspace` is what a session asks for. `Inline` does it in the caller,
+`BesideWorkspace` in a child process, `Auto` in whichever suits the run.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Protocol
 
 import h5py
 
 from safeh5._typing import Buffer
-from safeh5.applier import Staging
-from safeh5.applier.coalesce import Coalescer
-from safeh5.errors import ApplyError, FreeSpaceError, JournalError, SafeH5Error
-from safeh5.events import Progress, logger
-from safeh5.journal import JournalScan, Placed, reread
-from safeh5.operations import codec
-from safeh5.operations.control import SessionRecord
+from safeh5.journal import Placed
 from safeh5.operations.model import Operation
-from safeh5.options import MIB, CheckpointOptions
-from safeh5.recovery.replay import begin_staging, replay, require_base, room_needed
-from safeh5.storage import Names, Storage
-
-_WAITING_BYTES: Final = 64 * MIB
-_WAITING_RECORDS: Final = 16384
-"""More than this does not wait to be applied in the caller: the next call that writes applies it."""
-_HELD_EVERY: Final = 64
-"""After so many operations the memory that HDF5 holds is asked for again."""
 
 
 class Workspace(Protocol):
@@ -48,10 +25,16 @@ class Workspace(Protocol):
         Whether the journal holds ended batches; kept by the session.
     uses_h5py : bool
         Whether operations are applied by h5py in the caller.
+    live : bool
+        Whether somebody outside may look at the staging file at any time: then nothing waits.
     """
 
     journaled: bool
     uses_h5py: bool
+
+    @property
+    def live(self) -> bool:
+        """See above."""
 
     def file(self, durable: Callable[[], int]) -> h5py.File:
         """The file with everything written so far, for reading; `durable` syncs it and gives its LSN."""
@@ -109,6 +92,7 @@ class Workspace(Protocol):
 
     def drop(self) -> None:
         """Let go of the staging file; everything open on it becomes invalid."""
+<<<<<<< HEAD
 
 
 class Inline:
@@ -391,3 +375,5 @@ class Inline:
                 safe="The target is untouched, and nothing acknowledged is lost",
                 hint="See to the disk and call again",
             ) from error
+=======
+>>>>>>> e01f148 (The applier is chosen while the session runs: docs and decisions)

@@ -30,8 +30,8 @@ from safeh5.events import logger
 from safeh5.journal import Placed
 from safeh5.operations.model import Operation
 from safeh5.options import MIB
-from safeh5.session.workspace import Inline
 from safeh5.session.workspace_beside import BesideWorkspace
+from safeh5.session.workspace_inline import Inline
 
 _BYTES: Final = 16 * MIB
 _SECONDS: Final = 1.0
@@ -68,6 +68,11 @@ class Auto:
     def is_beside(self) -> bool:
         """Whether a child applies."""
         return self._now is self.beside
+
+    @property
+    def live(self) -> bool:
+        """Of the one at work."""
+        return self._now.live
 
     # --- changing over ------------------------------------------------------------
 

@@ -104,6 +104,11 @@ class BesideWorkspace:
         if below is not None:
             below.close()
 
+    @property
+    def live(self) -> bool:
+        """Never: what is handed out is a snapshot."""
+        return False
+
     def look(self, durable: Callable[[], int]) -> h5py.File:
         """As `file`."""
         return self.file(durable)

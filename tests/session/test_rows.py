@@ -20,7 +20,7 @@ from safeh5 import MicroDataset
 from safeh5.errors import ApplyError, DiskFullError, InvalidTreeError, SessionStateError
 from safeh5.journal import WHOLE, Kind, frames, scan
 from safeh5.operations import codec, model
-from safeh5.session import Session, rows, workspace
+from safeh5.session import Session, rows, workspace_inline
 from safeh5.storage import Storage
 
 
@@ -356,9 +356,9 @@ def test_what_waits_is_applied_when_the_file_is_needed_and_named_when_hdf5_refus
     stream.append(row(0))
     stream.append(row(1))
     assert session.lag_bytes == 32
-    assert session.file["a"].shape == (2, 8) and session.lag_bytes == 0
+    assert session._look()["a"].shape == (2, 8) and session.lag_bytes == 0
     # Behind the back of the session: what was known to be sure is so no more.
-    del session.file["a"]
+    del session._look()["a"]
     session._workspace.inline._staging.applier.release()  # type: ignore[attr-defined]
     lsn = stream.append(row(2))
     with pytest.raises(ApplyError) as caught:
@@ -383,7 +383,7 @@ def test_an_append_to_what_is_no_longer_there_is_refused_before_it_is_acknowledg
 
 
 def test_what_waits_in_the_caller_is_bounded(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workspace, "_WAITING_BYTES", 10 * 4096)
+    monkeypatch.setattr(workspace_inline, "_WAITING_BYTES", 10 * 4096)
     most = 0
     with safeh5.open(target, durability="flush", checkpoint_bytes=1 << 40) as session:
         stream = session.stream("/a", (1024,), "f4")
@@ -406,3 +406,17 @@ def test_one_record_is_one_frame_and_replays_to_the_same_file(target: Path) -> N
     session._abandon()
     safeh5.open(target, recover="replay").rollback()
     assert content(target, "/a") == list(range(6))
+
+
+@pytest.mark.parametrize("durability", ["record", "flush"])
+def test_a_file_that_was_handed_out_shows_everything_at_once(target: Path, durability: str) -> None:
+    with safeh5.open(target, durability=durability, applier="inline") as session:
+        stream = session.stream("/a", (8,), "i4")
+        stream.append(row(0)), stream.append(row(1))
+        file = session.file
+        for number in range(2, 5):
+            stream.append(row(number))
+            assert file["a"][..., 0].tolist() == list(range(number + 1))
+            session.write(MicroDataset(f"d{number}", np.arange(3), attrs={"a": number}))
+            assert file[f"d{number}"].attrs["a"] == number
+    assert content(target, "/a") == list(range(5))
