@@ -229,7 +229,7 @@ class Inline:
     def room(self) -> int:
         """What is in memory only; without a staging file, what making it again takes."""
         if self._staging is not None and not self._doubtful:
-            return self._staging.unwritten(self._fresh_bytes) + self._waiting_bytes
+            return self._staging.unwritten(self._fresh_bytes - self._waiting_bytes) + self._waiting_bytes
         return room_needed(self._storage, self._names, self._session, self._journal())
 
     def check(self) -> None:
@@ -260,6 +260,9 @@ class Inline:
 
     def _own(self) -> Staging:
         """The staging file, to be changed; a target that was only looked at is copied now."""
+        if not self._touched and not self._is_sound():
+            # The disk failed under somebody who read, and was told.
+            self.drop()
         staging = self._ready()
         if staging.borrowed:
             require_base(self._names, self._session)
