@@ -100,8 +100,8 @@ def open(
         Apply in the caller, so that everything written can be read at once; or
         in a process beside, so that a call waits for the journal only and a
         crash of libhdf5 does not reach the acquisition. ``"auto"`` begins in
-        the caller and starts the process when streams have written 16 MiB, or
-        for a second; `Session.file` takes the work back for good.
+        the caller and starts the process when streams have written 32 MiB, or
+        for two seconds; `Session.file` takes the work back for good.
     backlog_bytes, on_backlog : int, {"block", "raise"}
         How many payload bytes may wait for the process beside, and whether a
         call that finds more waits or raises `BacklogFull`.

@@ -33,9 +33,10 @@ from safeh5.options import MIB
 from safeh5.session.workspace_beside import BesideWorkspace
 from safeh5.session.workspace_inline import Inline
 
-_BYTES: Final = 16 * MIB
-_SECONDS: Final = 1.0
+_BYTES: Final = 32 * MIB
+_SECONDS: Final = 2.0
 """When so much waits, or for so long, a child is worth its start."""
+_LITTLE: Final = 64 * MIB
 
 
 class Auto:
@@ -175,7 +176,10 @@ class Auto:
         self._now.checkpoint(lsn)
 
     def finish(self, lsn: int) -> None:
-        """Of the one at work."""
+        """Of the one at work; a child that is still starting is not waited for if little waits."""
+        if self.is_beside and not self.beside.beside.applied and self.beside.lag()[0] <= _LITTLE:
+            self.beside.drop()
+            self._now = self.inline
         self._now.finish(lsn)
 
     def room(self) -> int:
