@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -10,24 +11,41 @@ import pytest
 from fuzz.__main__ import CORPUS, main
 from safeh5.testing.harness.corpus import kept
 from safeh5.testing.harness.registry import replay, run
+from safeh5.testing.harness.report import Report
 from safeh5.testing.harness.settings import Settings
 
-CASES = {"model": 40, "kill": 100, "faults": 150, "states": 300, "damage": 250}
+CASES = {"model": 300, "kill": 100, "damage": 250}
 
 
+def check(report: Report, at_least: int) -> None:
+    assert not report.failures, report.failures[0].what
+    assert report.cases >= at_least
+
+
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("mode", CASES)
 def test_a_small_seeded_run_finds_nothing(mode: str, tmp_path: Path) -> None:
-    report = run(mode, Settings(1, cases=CASES[mode], corpus=tmp_path))
-    assert not report.failures, report.failures[0].what
-    assert report.cases >= CASES[mode]
+    check(run(mode, Settings(1, cases=CASES[mode], corpus=tmp_path)), CASES[mode])
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1500)
-def test_twenty_thousand_crash_states_are_recovered_as_promised(tmp_path: Path) -> None:
-    report = run("states", Settings(20261122, cases=20_000, corpus=tmp_path))
-    assert not report.failures, report.failures[0].what
-    assert report.cases >= 20_000
+@pytest.mark.timeout(900)
+def test_every_bit_and_every_length_of_small_journals_is_told_from_what_was_written(tmp_path: Path) -> None:
+    check(run("damage", Settings(1, exhaustive=True, corpus=tmp_path)), 30_000)
+
+
+@pytest.mark.timeout(900)
+def test_every_fault_at_every_call_of_the_short_workloads_is_one_of_our_errors(tmp_path: Path) -> None:
+    report = run("faults", Settings(1, exhaustive=True, corpus=tmp_path))
+    check(report, 14 * report.figures["calls that can fail"])
+
+
+def test_faults_at_random_calls_of_all_workloads_find_nothing(tmp_path: Path) -> None:
+    check(run("faults", Settings(2, cases=150, corpus=tmp_path)), 150)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is not installed")
+def test_bytes_that_nobody_wrote_are_decoded_or_refused(tmp_path: Path) -> None:
+    check(run("decoder", Settings(1, cases=2000, corpus=tmp_path)), 2000)
 
 
 @pytest.mark.parametrize("path", kept(CORPUS), ids=lambda path: path.name)

@@ -91,6 +91,8 @@ class Sweep:
         self._begin(kill.life)
         killed = self._kill(self._command(kill.life), kill.nth)
         expected = self._expected()
+        if not expected:
+            return killed  # before any session: nothing was promised, and nothing waits
         for share in kill.recoveries:
             for target in expected:
                 self._kill_recovery(target, share)

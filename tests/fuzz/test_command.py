@@ -1,0 +1,126 @@
+"""The command ``python -m safeh5.testing``, as somebody uses it who has the wheel and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from safeh5.testing.harness.command import Exit, main
+from safeh5.testing.modes import decoder, strace
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SCRIPT = """
+import numpy as np
+import safeh5
+
+with safeh5.open("mine.h5") as session:
+    frames = session.stream("/scan/frames", shape=(4,), dtype="u2")
+    for number in range(3):
+        frames.append(np.full(4, number))
+"""
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "safeh5.testing", *arguments]
+
+
+def elsewhere(directory: Path) -> dict[str, str]:
+    """An environment with the package and without the rest of the repository."""
+    (directory / "site").mkdir()
+    (directory / "site" / "safeh5").symlink_to(ROOT / "safeh5")
+    return {**os.environ, "PYTHONPATH": str(directory / "site")}
+
+
+@pytest.mark.parametrize("mode", ["kill", "damage", "faults", "model"])
+def test_a_mode_runs_from_the_package_alone(mode: str, tmp_path: Path) -> None:
+    environment = elsewhere(tmp_path)
+    done = subprocess.run(
+        command(mode, "--cases", "2", "--seed", "1"),
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == Exit.CLEAN, done.stderr
+    assert "no failures" in done.stdout
+    assert not (tmp_path / "safeh5-corpus").exists()
+
+
+@pytest.mark.timeout(300)
+def test_the_script_of_a_user_is_killed_at_its_system_calls(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(SCRIPT)
+    done = subprocess.run(
+        command("kill", "--workload", "mine.py", "--cases", "3", "--seed", "1", "--json"),
+        cwd=tmp_path,
+        env=elsewhere(tmp_path),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == Exit.CLEAN, done.stderr
+    assert json.loads(done.stdout)["figures"]["killed before a system call"] == 3
+
+
+@pytest.mark.timeout(300)
+def test_without_strace_the_script_of_a_user_kills_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(strace, "is_usable", lambda: False)
+    (tmp_path / "mine.py").write_text(SCRIPT)
+    assert (
+        main(["kill", "--workload", str(tmp_path / "mine.py"), "--cases", "3", "--seed", "1"]) == Exit.CLEAN
+    )
+    assert "strace is not here" in capsys.readouterr().out
+
+
+def test_ctrl_c_prints_what_was_done(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        command("locks", "--seconds", "100"),
+        cwd=tmp_path,
+        env=elsewhere(tmp_path),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(4)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == Exit.STOPPED
+    assert "stopped by Ctrl-C" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["kill", "--seconds", "-1"], "not a length of time"),
+        (["kill", "--cases", "0"], "not a number of cases"),
+        (["nothing"], "invalid choice"),
+        (["damage", "--workload", __file__], "has its own workloads"),
+        (["kill", "--workload", "missing.py"], "there is no file missing.py"),
+        (["replay", __file__], "is not a kept case"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        code = main(arguments)
+    except SystemExit as end:
+        code = int(end.code or 0)
+    assert code == Exit.USAGE
+    said = capsys.readouterr().err
+    assert words in said and "Traceback" not in said
+
+
+def test_without_atheris_the_decoder_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(decoder.importlib.util, "find_spec", lambda name: None)
+    assert main(["decoder", "--seconds", "1"]) == Exit.UNAVAILABLE
+    assert "pip install 'safeh5[fuzz]'" in capsys.readouterr().err
