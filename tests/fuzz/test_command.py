@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from safeh5.testing.harness.command import Exit, main
-from safeh5.testing.modes import decoder, strace
+from safeh5.testing.harness.report import Report
+from safeh5.testing.modes import decoder, locks, strace
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,19 +79,17 @@ def test_without_strace_the_script_of_a_user_kills_itself(
     assert "strace is not here" in capsys.readouterr().out
 
 
-def test_ctrl_c_prints_what_was_done(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        command("locks", "--seconds", "100"),
-        cwd=tmp_path,
-        env=elsewhere(tmp_path),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    time.sleep(4)
-    process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == Exit.STOPPED
-    assert "stopped by Ctrl-C" in said
+def test_ctrl_c_prints_what_was_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(report: Report, *_: object) -> None:
+        report.cases += 7
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(locks, "_round", stopped)
+    assert main(["locks", "--seconds", "100"]) == Exit.STOPPED
+    said = capsys.readouterr().out
+    assert "7 cases" in said and "stopped by Ctrl-C" in said
 
 
 @pytest.mark.parametrize(
