@@ -1,6 +1,7 @@
 """The only code that changes HDF5: records in, HDF5 out."""
 
 from safeh5.applier.applier import Applier
+from safeh5.applier.direct import AtHand
 from safeh5.applier.staging import Place, Staging
 
-__all__ = ["Applier", "Place", "Staging"]
+__all__ = ["Applier", "AtHand", "Place", "Staging"]

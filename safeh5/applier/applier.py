@@ -24,6 +24,7 @@ from h5py import h5f
 from safeh5._typing import Buffer
 from safeh5.applier import attributes, data, images, objects, scales
 from safeh5.applier.context import Context
+from safeh5.applier.direct import AtHand
 from safeh5.applier.filters import missing_filters, missing_filters_hint
 from safeh5.errors import ApplyError, JournalError, SafeH5Error
 from safeh5.operations import model
@@ -75,7 +76,14 @@ class Applier:
         self._context = Context(file_id)
         self._check = check
 
-    def apply(self, operation: Operation, payload: Buffer = b"", *, lsn: int | None = None) -> None:
+    def apply(
+        self,
+        operation: Operation,
+        payload: Buffer = b"",
+        *,
+        lsn: int | None = None,
+        at: AtHand | None = None,
+    ) -> None:
         """Change the file as `operation` says.
 
         Parameters
@@ -86,6 +94,8 @@ class Applier:
             The values, raw or packed as the operation says.
         lsn : int, optional
             Where the record stands in the journal; for messages.
+        at : AtHand, optional
+            What the caller has open of all this; it spares looking it up.
 
         Raises
         ------
@@ -97,8 +107,11 @@ class Applier:
             # An interrupt or a garbage collection inside a callback of libhdf5
             # would enter libhdf5 a second time, or leave it by an exception.
             with Uninterrupted():
-                for current, part in taken_apart(operation, payload):
-                    _HANDLERS[type(current)](self._context, current, part)
+                if at is not None:
+                    at.apply(self._context, operation)
+                else:
+                    for current, part in taken_apart(operation, payload):
+                        _HANDLERS[type(current)](self._context, current, part)
         except (JournalError, ApplyError) as error:
             self._check()
             raise self._refused(current, lsn, error.message) from error

@@ -10,32 +10,14 @@ from safeh5._typing import Buffer
 from safeh5.applier.context import Context
 from safeh5.applier.filters import load_filters
 from safeh5.operations import model
-from safeh5.operations.properties import make_dcpl
+from safeh5.operations.properties import make_dcpl, make_gcpl
 from safeh5.operations.values import decode_space, decode_type
 
 
 def create_group(context: Context, op: model.CreateGroup, payload: Buffer) -> None:
     """Make a group; HDF5 refuses if something stands there."""
-    gcpl = _gcpl(op.link_order, op.attr_order, op.track_times, op.attr_phase)
-    made = h5g.create(context.root, op.path.encode(), lcpl=context.lcpl(op.path), gcpl=gcpl)
+    made = h5g.create(context.root, op.path.encode(), lcpl=context.lcpl(op.path), gcpl=make_gcpl(op))
     context.made(op.path, made)
-
-
-@lru_cache(maxsize=32)
-def _gcpl(
-    link_order: int, attr_order: int, track_times: bool, attr_phase: tuple[int, int] | None
-) -> h5p.PropGCID:
-    """Creation properties of groups; shared, since HDF5 only reads them."""
-    gcpl = h5p.create(h5p.GROUP_CREATE)
-    # h5py's default, and not HDF5's: replaying later writes another time into the file.
-    gcpl.set_obj_track_times(track_times)
-    if link_order:
-        gcpl.set_link_creation_order(link_order)
-    if attr_order:
-        gcpl.set_attr_creation_order(attr_order)
-    if attr_phase:
-        gcpl.set_attr_phase_change(*attr_phase)
-    return gcpl
 
 
 def create_dataset(context: Context, op: model.CreateDataset, payload: Buffer) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from h5py import h5, h5a, h5p, h5s, h5t
 
+from safeh5.applier.direct import Attribute
 from safeh5.h5 import native
 from safeh5.h5.door import Door, refused
 from safeh5.h5.ids import Journaled, adopt, adopt_attribute
@@ -102,6 +103,8 @@ def set_attribute(owner: Any, path: str, made: PendingAttribute, door: Door) -> 
     """
     name = text(made.name, door)
     encoded, committed = shared_type(made.stored, door)
+    if committed is None and _set_plain(owner, path, name, made, encoded, door):
+        return
     _try_large(owner, made.stored, made.space)
     written = _written(made, encoded)
     if written is None:
@@ -116,13 +119,36 @@ def set_attribute(owner: Any, path: str, made: PendingAttribute, door: Door) -> 
             packed=written.packed,
             committed_type=committed,
         )
-        door.record(operation, payload)
+        array, memory_type = made.value or (None, None)
+        door.record(operation, payload, _at_hand(owner, made, array, memory_type))
     else:
         # HDF5 is to convert the values; that it does when an attribute that is
         # there is written.
         _set_unwritten(door, path, name, encoded, made.space, committed)
         given, payload = written.payload(written.elements, door)
         door.record(model.WriteAttribute(path=path, name=name, type=given), payload)
+
+
+def _set_plain(owner: Any, path: str, name: str, made: PendingAttribute, encoded: bytes, door: Door) -> bool:
+    """Record an attribute whose bytes in memory are those in the file; whether it is such a one."""
+    if made.value is None:
+        return False
+    array, memory_type = made.value
+    if memory_type is None or array.dtype.hasobject or array.dtype.kind == "T" or memory_type != made.stored:
+        return False
+    size = made.stored.get_size() * made.space.get_simple_extent_npoints()
+    if size != array.nbytes or size > _SURE_SIZE or not array.flags.c_contiguous:
+        return False
+    operation = model.SetAttribute(path=path, name=name, type=encoded, space=made.space.encode())
+    door.record(operation, array.tobytes(), _at_hand(owner, made, array, memory_type))
+    return True
+
+
+def _at_hand(owner: Any, made: PendingAttribute, array: Any, memory_type: Any) -> Attribute | None:
+    """What h5py would make the attribute from; None where it would ask HDF5 for more."""
+    if array is not None and (memory_type is None or array.dtype.kind == "T"):
+        return None
+    return Attribute(owner, made.name, made.stored, made.space, array, memory_type)
 
 
 def _written(made: PendingAttribute, encoded: bytes) -> Memory | None:

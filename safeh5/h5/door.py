@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 from h5py import h5f, h5p
 
 from safeh5._typing import Buffer
+from safeh5.applier import AtHand
 from safeh5.errors import ApplyError, InternalError, SafeH5Error, UnjournaledOperationError
 from safeh5.h5.exposed import Exposed
 from safeh5.h5.recorder import Recorder
@@ -174,10 +175,10 @@ class Door:
         """Whether an identifier belongs to this file."""
         return bool(oid.fileno == self.fileno)
 
-    def record(self, operation: Operation, payload: Buffer = b"") -> None:
+    def record(self, operation: Operation, payload: Buffer = b"", at: AtHand | None = None) -> None:
         """Journal and apply; what HDF5 refuses is raised as h5py would have raised it."""
         try:
-            self.recorder.record(operation, payload)
+            self.recorder.record(operation, payload, at)
         except ApplyError as error:
             cause = error.__cause__
             # What the disk says is no refusal of HDF5: our error tells what is safe and what to do.

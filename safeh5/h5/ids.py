@@ -31,10 +31,13 @@ class Journaled:
     ----------
     door : Door
         The file's way to its journal.
+    known : tuple of int and str, if set
+        An epoch, and the object's path in it: see `safeh5.h5.paths.path_of`.
     """
 
     __slots__ = ()
     door: Door
+    known: tuple[int, str]
 
     @property
     def recorder(self) -> Recorder:
@@ -48,7 +51,7 @@ class Journaled:
 class DatasetID(Journaled, h5d.DatasetID):  # type: ignore[misc]
     """Identifier of a dataset of a journaled file."""
 
-    __slots__ = ("door", "elsewhere")
+    __slots__ = ("door", "elsewhere", "known", "numeric")
 
     @property
     def id(self) -> int:
@@ -132,7 +135,7 @@ class AttrID(Journaled, h5a.AttrID):  # type: ignore[misc]
         then HDF5 is asked for its path.
     """
 
-    __slots__ = ("door", "owner")
+    __slots__ = ("door", "known", "owner")
 
     def write(self, arr: Any, mtype: Any = None) -> None:
         """As `h5py.h5a.AttrID.write`, journaled."""
@@ -189,7 +192,7 @@ class Links(h5l.LinkProxy):  # type: ignore[misc]
 class GroupID(Journaled, h5g.GroupID):  # type: ignore[misc]
     """Identifier of a group of a journaled file."""
 
-    __slots__ = ("door",)
+    __slots__ = ("door", "known", "proxy")
 
     @property
     def links(self) -> Links:
@@ -312,7 +315,10 @@ def _class_for(kind: type) -> type[Any]:
         return kind
     if not issubclass(kind, h5t.TypeID):
         raise TypeError(f"{kind} is not an identifier of something in a file")
-    members = {"__slots__": ("door",), "__doc__": "Identifier of a committed datatype of a journaled file."}
+    members = {
+        "__slots__": ("door", "known"),
+        "__doc__": "Identifier of a committed datatype of a journaled file.",
+    }
     made = _CLASSES[kind] = type(kind.__name__, (Journaled, kind), members)
     return made
 

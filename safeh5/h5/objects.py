@@ -11,6 +11,7 @@ from typing import Any
 
 from h5py import h5p, h5s, h5t
 
+from safeh5.applier.direct import NewObject
 from safeh5.h5 import native
 from safeh5.h5.door import Door, refused
 from safeh5.h5.ids import Journaled, adopt, adopt_here
@@ -18,7 +19,7 @@ from safeh5.h5.links import makes_groups
 from safeh5.h5.lowering import shared_type, try_dataset
 from safeh5.h5.paths import Place, object_path, path_of, place_of, text
 from safeh5.operations import model
-from safeh5.operations.properties import read_layout, read_phase
+from safeh5.operations.properties import read_phase
 
 _PREFIX = ("external storage under a prefix that is not kept in the file", None, "Give whole paths")
 
@@ -70,8 +71,9 @@ def create_group(loc: Any, name: bytes | None, lcpl: Any = None, gcpl: Any = Non
     place = _free(loc, name, lcpl)
     if place is None:
         refused(native.create_group, loc, name, lcpl=lcpl, gcpl=gcpl)
-    door.record(_group(place.path, gcpl))
-    return adopt(native.open_group(loc, place.path.encode()), door)
+    at = _at_hand(place)
+    door.record(_group(place.path, gcpl), at=at)
+    return _adopted(at, place, door) or adopt(native.open_group(loc, place.path.encode()), door)
 
 
 def _group(path: str, gcpl: Any) -> model.CreateGroup:
@@ -104,14 +106,33 @@ def create_dataset(
         refused(native.create_dataset, loc, name, tid, space, dcpl, lcpl, dapl)
     encoded, committed = shared_type(tid, door)
     dcpl = h5p.create(h5p.DATASET_CREATE) if dcpl is None else dcpl
-    try_dataset(encoded, space, dcpl)
-    layout = read_layout(dcpl, tid)
+    layout = try_dataset(encoded, tid, space, dcpl)
     _refuse_prefix(layout, dapl, place.path, door)
     operation = model.CreateDataset(
         path=place.path, type=encoded, space=space.encode(), layout=layout, committed_type=committed
     )
-    door.record(operation)
-    return adopt(native.open_dataset(loc, place.path.encode(), dapl), door)
+    at = _at_hand(place, tid, space, dapl) if committed is None or door.holds(tid) else None
+    door.record(operation, at=at)
+    made = _adopted(at, place, door) or adopt(native.open_dataset(loc, place.path.encode(), dapl), door)
+    if not layout.virtual:
+        made.elsewhere = False
+    return made
+
+
+def _at_hand(
+    place: Place, tid: h5t.TypeID | None = None, space: h5s.SpaceID | None = None, dapl: Any = None
+) -> NewObject | None:
+    """The group that gets a new object, if there is one already."""
+    return None if place.group is None else NewObject(place.group, place.leaf, tid, space, dapl)
+
+
+def _adopted(at: NewObject | None, place: Place, door: Door) -> Any:
+    """A journaled identifier of what was made at hand; None if it was made from the journal."""
+    if at is None or at.made is None:
+        return None
+    made = adopt(at.made, door)
+    made.known = door.recorder.epoch, place.path
+    return made
 
 
 def _refuse_prefix(layout: model.Layout, dapl: Any, path: str, door: Door) -> None:

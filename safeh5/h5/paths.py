@@ -8,10 +8,11 @@ there is the same one; else HDF5 is asked to look for the object by its address.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from h5py import h5g, h5r
+from h5py import h5g, h5l, h5r
 
 from safeh5.h5 import native
 from safeh5.operations.values import StoredReference
@@ -26,11 +27,25 @@ _NOT_THERE = (KeyError, OSError, RuntimeError, ValueError)
 def path_of(oid: Any, door: Door) -> str | None:
     """The absolute path of an object; None if no link leads to it (any more).
 
+    A journaled identifier keeps it until something in the file is moved or removed.
+
     Raises
     ------
     UnjournaledOperationError
         If the object has links, but none that starts at the root group.
     """
+    epoch, known = door.recorder.epoch, getattr(oid, "known", None)
+    if known is not None and known[0] == epoch and oid.valid:
+        path: str = known[1]
+        return path
+    found = _path_of(oid, door)
+    if found is not None:
+        with contextlib.suppress(AttributeError):  # of a plain identifier
+            oid.known = epoch, found
+    return found
+
+
+def _path_of(oid: Any, door: Door) -> str | None:
     name = native.get_name(oid)
     if name is not None and _is_at(oid, name, door):
         return text(name, door)
@@ -95,7 +110,7 @@ class Place:
         """Whether there is a link, or there cannot be one."""
         if self.group is None:
             return False
-        return not isinstance(self.group, h5g.GroupID) or self.group.links.exists(self.leaf)
+        return not isinstance(self.group, h5g.GroupID) or _has_link(self.group, self.leaf)
 
 
 def place_of(loc: Any, name: bytes | str, door: Door) -> Place | None:
@@ -121,12 +136,23 @@ def place_of(loc: Any, name: bytes | str, door: Door) -> Place | None:
 def _descend(group: Any, parts: list[bytes], door: Door) -> tuple[Any, list[bytes]]:
     """The last group that exists on the way, and the parts that are still to be made."""
     for i, part in enumerate(parts):
-        if not isinstance(group, h5g.GroupID) or not group.links.exists(part):
+        if not isinstance(group, h5g.GroupID) or not _has_link(group, part):
             return group, parts[i:]
         group = native.open_object(group, part, door.link_access())
         if not door.holds(group):
             door.refuse("a change in another file, reached through an external link,")
     return group, []
+
+
+def _has_link(group: Any, name: bytes) -> bool:
+    """Whether a group has a link of that name, wherever it leads."""
+    try:
+        proxy = group.proxy
+    except AttributeError:
+        proxy = h5l.LinkProxy(group.id)
+        with contextlib.suppress(AttributeError):  # of a plain identifier
+            group.proxy = proxy
+    return bool(proxy.exists(name))
 
 
 def object_path(loc: Any, name: bytes | str, door: Door) -> str | None:

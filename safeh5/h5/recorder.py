@@ -7,6 +7,7 @@ from typing import Protocol
 from h5py import h5f
 
 from safeh5._typing import Buffer
+from safeh5.applier import AtHand
 from safeh5.operations.model import Operation
 from safeh5.session import Session, State
 
@@ -30,8 +31,12 @@ class Recorder(Protocol):
     def ended(self) -> bool:
         """Whether it has come to an orderly end, so that closing has nothing left to do."""
 
-    def record(self, operation: Operation, payload: Buffer = b"") -> int:
-        """Journal an operation and apply it to `file_id`; returns its LSN."""
+    @property
+    def epoch(self) -> int:
+        """Changes whenever what stands at a path may have become something else."""
+
+    def record(self, operation: Operation, payload: Buffer = b"", at: AtHand | None = None) -> int:
+        """Journal an operation and apply it to `file_id`, to what is `at` hand; returns its LSN."""
 
     def flush(self) -> None:
         """Make everything recorded so far durable."""
@@ -75,9 +80,14 @@ class SessionRecorder:
         """Whether the session is committed, rolled back or suspended."""
         return self.session.state in (State.COMMITTED, State.ROLLED_BACK, State.SUSPENDED)
 
-    def record(self, operation: Operation, payload: Buffer = b"") -> int:
+    @property
+    def epoch(self) -> int:
+        """See `Session.epoch`."""
+        return self.session.epoch
+
+    def record(self, operation: Operation, payload: Buffer = b"", at: AtHand | None = None) -> int:
         """See `Session.record`."""
-        return self.session.record(operation, payload)
+        return self.session.record(operation, payload, at)
 
     def flush(self) -> None:
         """Make everything durable, and a checkpoint of it; inside a batch, what can be."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 import numpy as np
 from h5py import h5d, h5s, h5t
 
 from safeh5._typing import Buffer
+from safeh5.applier.direct import Values
 from safeh5.h5.door import refused
 from safeh5.h5.memory import Memory, read_memory
 from safeh5.h5.paths import path_of, text
 from safeh5.h5.selections import file_selection, gather, is_everything
 from safeh5.h5.virtual import leads_elsewhere
 from safeh5.operations import model
+
+_NUMBERS: Final = "iuf"
 
 Native = Callable[..., None]
 """h5py's own method, for objects without a path and for its errors."""
@@ -39,6 +43,8 @@ def write(dataset: Any, path: str, mspace: Any, fspace: Any, array: Any, memory_
         should, since it reads and writes past the end.
     """
     _refuse_elsewhere(dataset, path)
+    if _write_all(dataset, path, mspace, fspace, array, memory_type):
+        return
     memory = _memory(array, memory_type, dataset.get_type())
     shape = dataset.shape
     fspace, mspace = _spaces(dataset, mspace, fspace)
@@ -53,6 +59,37 @@ def write(dataset: Any, path: str, mspace: Any, fspace: Any, array: Any, memory_
     encoded, payload = memory.payload(chosen, dataset.door)
     operation = model.WriteData(path=path, type=encoded, selection=selection, packed=memory.packed)
     dataset.door.record(operation, payload)
+
+
+def _write_all(dataset: Any, path: str, mspace: Any, fspace: Any, array: Any, memory_type: Any) -> bool:
+    """Record a write of numbers to the whole of a dataset of numbers; whether it is such a one."""
+    if memory_type is not None or array.dtype.kind not in _NUMBERS or not array.flags.c_contiguous:
+        return False
+    if not (array.nbytes and is_everything(mspace) and is_everything(fspace) and _is_numeric(dataset)):
+        return False
+    if dataset.shape != array.shape:
+        return False
+    memory_type, encoded = _memory_type(array.dtype)
+    operation = model.WriteData(path=path, type=encoded, selection=None)
+    at = Values(dataset, mspace, fspace, array, memory_type)
+    dataset.door.record(operation, as_bytes(array), at)
+    return True
+
+
+def _is_numeric(dataset: Any) -> bool:
+    """Whether HDF5 converts any number to the type of a dataset."""
+    try:
+        known: bool = dataset.numeric
+    except AttributeError:
+        known = dataset.numeric = h5d.DatasetID.get_type(dataset).get_class() in (h5t.INTEGER, h5t.FLOAT)
+    return known
+
+
+@lru_cache(maxsize=64)
+def _memory_type(dtype: np.dtype[Any]) -> tuple[h5t.TypeID, bytes]:
+    """What HDF5 is told of numbers in memory, and its encoding; shared."""
+    tid = h5t.py_create(dtype)
+    return tid, tid.encode()
 
 
 def _memory(array: Any, memory_type: Any, stored: h5t.TypeID) -> Memory:

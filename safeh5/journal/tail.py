@@ -13,6 +13,10 @@ Invariants
    the next one may succeed. Whether the disk can be believed, the next fsync tells.
 4. A segment that has a successor is durable up to the length stated there.
 5. A segment is removed only when a later one begins with an anchor that is durable.
+6. Frames may be *gathered*: they are in memory, `_tip` counts them, and the file ends before
+   them, at `_tip.written`. They go out in one write, before the next frame that is written and before
+   every sync, so the file always has a first part of the journal. Those that find
+   no room stay in memory, and no frame passes them.
 """
 
 from __future__ import annotations
@@ -20,11 +24,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from safeh5._typing import Buffer
 from safeh5.errors import (
     DiskFullError,
     InternalError,
@@ -80,6 +85,10 @@ class JournalTail:
         self._earlier_bytes = earlier_bytes
         self._durable = header.first_lsn - 1
         self._settled = batch.first_lsn - 1 if batch.open else self._durable
+        # Those behind the first `_tip.gathered` are left over from an interrupt, and do not count.
+        self._gathered: list[bytes] = []
+        self._gathered_since = 0.0
+        self._stuck = False
         self._tip = Tip.of_new(self._new_segment(header), header, batch)
 
     def moved_to(self, directory: StrPath) -> None:
@@ -106,7 +115,7 @@ class JournalTail:
         """
         with self._syncing:
             with self._lock:
-                self._settle()
+                self._write_out()
                 tip = self._tip
             if tip.last_record > self._durable:
                 self._sync_file(tip)
@@ -121,7 +130,7 @@ class JournalTail:
         frame that vouches for all before it would then be found behind a hole,
         when a power cut took the mark and left the frame: damage, by the look of it.
         """
-        self._settle()
+        self._write_out()
         if self._tip.lsn - 1 > self._durable:
             self._sync_file(self._tip)
 
@@ -152,15 +161,61 @@ class JournalTail:
             buffers, after = tip.frame(kind, flags, batch, meta, payload)
         except FormatError as error:
             raise InternalError(f"a record was refused by the journal: {error}", lsn=tip.lsn) from error
+        self._write((*self._waiting(tip), *buffers), after)
+        return tip.lsn
+
+    def _write(self, buffers: Sequence[Buffer], after: Tip) -> None:
+        """Write what comes next; then `after` is the end, and nothing is gathered."""
+        tip = self._tip
         self._unsettled = True
         try:
             tip.file.write(buffers)
         except OSError as error:
-            needed = after.offset - tip.offset
+            self._stuck = tip.gathered > 0
+            needed = after.offset - tip.written
             raise self._refused(error, needed, f"writing to {self._path} failed") from error
         self._tip = after
-        self._unsettled = False
+        self._unsettled = self._stuck = False
+        self._gathered.clear()
+
+    def _gather_frame(self, kind: int, flags: int, batch: int, meta: bytes, payload: memoryview) -> int:
+        """Put one frame behind `_tip`, in memory only; its payload is copied."""
+        if self._failure is not None:
+            raise poisoned(self._failure, self.directory)
+        tip, parts = self._tip, self._gathered
+        try:
+            buffers, after = tip.frame(kind, flags, batch, meta, payload, gather=True)
+        except FormatError as error:
+            raise InternalError(f"a record was refused by the journal: {error}", lsn=tip.lsn) from error
+        if not tip.gathered:
+            self._gathered_since = time.monotonic()
+        del parts[tip.gathered :]
+        parts.append(b"".join(buffers))
+        self._tip = after
         return tip.lsn
+
+    def _append_surely(self, kind: int, flags: int, batch: int, meta: bytes, payload: memoryview) -> int:
+        """Write one frame now; if the disk refuses that, put it in memory and have `_stuck` say so."""
+        if not self._tip.gathered:
+            try:
+                return self._write_frame(kind, flags, batch, meta, payload)
+            except (DiskFullError, JournalWriteError) as error:
+                if self._failure is not None:
+                    raise
+                logger.warning("the journal is not written at the moment: %s", error)
+                self._stuck = True
+        return self._gather_frame(kind, flags, batch, meta, payload)
+
+    def _waiting(self, tip: Tip) -> tuple[bytes, ...]:
+        """The bytes of the frames that are gathered."""
+        return (b"".join(self._gathered[: tip.gathered]),) if tip.gathered else ()
+
+    def _write_out(self) -> None:
+        """Write the frames that are gathered; if that fails they stay."""
+        self._settle()
+        tip = self._tip
+        if tip.gathered:
+            self._write(self._waiting(tip), tip._replace(written=tip.offset, gathered=0))
 
     @property
     def _path(self) -> str:
@@ -173,7 +228,7 @@ class JournalTail:
             raise poisoned(self._failure, self.directory)
         if self._unsettled:
             try:
-                self._tip.file.truncate(self._tip.offset)
+                self._tip.file.truncate(self._tip.written)
             except OSError as error:
                 raise self._poison(error, f"shortening {self._path} failed") from error
             self._unsettled = False
@@ -195,6 +250,7 @@ class JournalTail:
 
     def _begin_segment(self) -> None:
         """Close the last segment and go on in a new one; both locks are held."""
+        self._write_out()
         tip = self._tip
         # The new header vouches for every byte of the old segment.
         self._sync_file(tip)

@@ -55,6 +55,10 @@ class Tip(NamedTuple):
         LSN of the last OPERATION or END, or one not below it.
     placed : Placed or None
         Where the last OPERATION that this writer has written stands.
+    written : int
+        Byte offset up to which the file has the frames; those behind it are gathered in memory.
+    gathered : int
+        How many these are.
     """
 
     file: AppendFile
@@ -68,6 +72,8 @@ class Tip(NamedTuple):
     last_record: int
     last_change: int
     placed: Placed | None
+    written: int
+    gathered: int
 
     @classmethod
     def of_new(
@@ -83,30 +89,47 @@ class Tip(NamedTuple):
         return cls(
             file, header.number, header.salt, header.created, SEGMENT_HEADER_SIZE, header.first_lsn,
             header.chain, batch, before, before if last_change is None else last_change, placed,
+            SEGMENT_HEADER_SIZE, 0,
         )  # fmt: skip
 
     def frame(
-        self, kind: int, flags: int, batch: int, meta: bytes, payload: memoryview
+        self, kind: int, flags: int, batch: int, meta: bytes, payload: memoryview, *, gather: bool = False
     ) -> tuple[tuple[bytes, memoryview, bytes], Tip]:
-        """The bytes of the next frame, and the end after them.
+        """The bytes of the next frame, and the end after them: written, or with one more frame in memory.
 
         Raises
         ------
         FormatError
             Such a frame may not stand here.
         """
-        file, number, salt, created, offset, lsn, chain, state, last_record, last_change, placed = self
+        (
+            file,
+            number,
+            salt,
+            created,
+            offset,
+            lsn,
+            chain,
+            state,
+            last_record,
+            last_change,
+            placed,
+            _,
+            _,
+        ) = self
         state = state.after(lsn, kind, flags, batch, count_in(meta, "records") if kind == _END else 0)
         pad = padding(len(payload))
         crc = extend(crc32c(payload), pad)
         head, header_crc = pack_frame(
             salt, offset, lsn, batch, kind, flags, _elapsed(created), meta, len(payload), crc
         )
+        end = offset + len(head) + len(payload) + len(pad)
         after = Tip(
-            file, number, salt, created, offset + len(head) + len(payload) + len(pad), lsn + 1,
+            file, number, salt, created, end, lsn + 1,
             next_chain(chain, header_crc), state, last_record if kind == _SYNC else lsn,
             lsn if kind in _CHANGES else last_change,
             Placed(number, offset, lsn) if kind == _OPERATION else placed,
+            self.written if gather else end, self.gathered + 1 if gather else 0,
         )  # fmt: skip
         return (head, payload, pad), after
 

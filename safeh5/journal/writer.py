@@ -41,6 +41,11 @@ from safeh5.storage.files import Storage
 from safeh5.storage.platform import byte_view
 
 _TURN_SECONDS: Final = 0.01
+GATHERED_BYTES: Final = 128 * 1024
+"""So much is gathered in memory, and one record more, before it is written."""
+GATHERED_SECONDS: Final = 0.05
+"""After this time the next record that is gathered has those before it written first."""
+_OPERATION: Final = int(Kind.OPERATION)
 
 
 class JournalWriter(JournalTail):
@@ -212,6 +217,54 @@ class JournalWriter(JournalTail):
     def end_batch(self, batch: int) -> int:
         """Append the END of the open batch, with its record count; returns the LSN."""
         return self.append(Kind.END, encode_meta(records=self._tip.batch.records), batch=batch)
+
+    def make_ready(self) -> None:
+        """Before `append_applied`: write out what waits for room, and what was gathered if it is much or old.
+
+        Raises
+        ------
+        DiskFullError, JournalWriteError, SessionFailedError
+            As `append`. What was gathered before is kept, and written when the disk takes it.
+        """
+        tip = self._tip
+        if tip.offset >= self._options.segment_size:
+            self._roll()
+        elif self._stuck or (
+            tip.gathered
+            and (
+                tip.offset - tip.written >= GATHERED_BYTES
+                or time.monotonic() - self._gathered_since >= GATHERED_SECONDS
+            )
+        ):
+            self.write_out()
+
+    def append_applied(self, meta: bytes, payload: Buffer, *, gather: bool) -> int:
+        """Append an operation that was applied and is a batch in itself; returns its LSN.
+
+        A full disk does not stop that: the frame is then kept in memory, with a copy of the payload, and
+        `make_ready` tells.
+
+        Parameters
+        ----------
+        gather : bool
+            Keep it in memory in any case. It goes to the operating system with the next frame that is
+            appended, the next sync, or the next `make_ready` that finds enough; a process that is
+            killed before takes it along.
+        """
+        with self._lock:
+            append = self._gather_frame if gather else self._append_surely
+            return append(_OPERATION, WHOLE, self._tip.batch.last + 1, meta, byte_view(payload))
+
+    def write_out(self) -> None:
+        """Hand what was gathered to the operating system; not durable.
+
+        Raises
+        ------
+        DiskFullError, JournalWriteError, SessionFailedError
+            As `append`. What was gathered is kept.
+        """
+        with self._lock:
+            self._write_out()
 
     def abort_batch(self, batch: int) -> int:
         """Append the ABORT of the latest batch, open or just closed; returns the LSN."""

@@ -6,6 +6,7 @@ one and set one by one. Properties that stand at HDF5's default are left out.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from h5py import h5d, h5p, h5r, h5t, string_dtype
 
 from safeh5.errors import InvalidTypeError
-from safeh5.operations.model import ExternalSegment, FillValue, Filter, Layout, VirtualSource
+from safeh5.operations.model import CreateGroup, ExternalSegment, FillValue, Filter, Layout, VirtualSource
 from safeh5.operations.values import decode_space, decode_type, encode_type, is_plain, pack, unpack
 
 _DEFAULT_ALLOC_TIME = {
@@ -143,6 +144,25 @@ def make_dcpl(layout: Layout) -> h5p.PropDCID:
             decode_space(source.source),
         )
     return dcpl
+
+
+def make_gcpl(op: CreateGroup) -> h5p.PropGCID:
+    """The property list that a group is made with; shared, since HDF5 only reads it."""
+    return _gcpl(op.link_order, op.attr_order, op.attr_phase, op.track_times)
+
+
+@lru_cache(maxsize=64)
+def _gcpl(link_order: int, attr_order: int, attr_phase: tuple[int, int] | None, times: bool) -> h5p.PropGCID:
+    gcpl = h5p.create(h5p.GROUP_CREATE)
+    # h5py's default, and not HDF5's: replaying later writes another time into the file.
+    gcpl.set_obj_track_times(times)
+    if link_order:
+        gcpl.set_link_creation_order(link_order)
+    if attr_order:
+        gcpl.set_attr_creation_order(attr_order)
+    if attr_phase:
+        gcpl.set_attr_phase_change(*attr_phase)
+    return gcpl
 
 
 def _set_times(dcpl: h5p.PropDCID, layout: Layout) -> None:

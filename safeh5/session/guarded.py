@@ -80,11 +80,14 @@ class Guarded:
         try:
             yield
         except (JournalWriteError, SessionFailedError):
-            # The second when the interval's thread met the failure first.
-            with self._mutex:
-                if self._log.journal.failed and self.state is not State.FAILED:
-                    self._fail()
+            self._fail_if_poisoned()
             raise
+
+    def _fail_if_poisoned(self) -> None:
+        """Fail if the journal has; the thread of the interval may have met the failure first."""
+        with self._mutex:
+            if self._log.journal.failed and self.state is not State.FAILED:
+                self._fail()
 
     def _require_open(self) -> None:
         if os.getpid() != self._pid:

@@ -93,6 +93,16 @@ class BatchLog:
             Kind.OPERATION, codec.encode(operation), payload, batch=journal.last_batch + 1, whole=True
         )
 
+    def make_ready(self) -> None:
+        """Before `applied`: see that nothing stands in its way."""
+        if self._owing is not None:
+            self.settle()
+        self.journal.make_ready()
+
+    def applied(self, operation: Operation, payload: Buffer, *, gather: bool) -> int:
+        """Append one operation that was applied, as a batch in itself; see `append_applied`."""
+        return self.journal.append_applied(codec.encode(operation), payload, gather=gather)
+
     @property
     def placed(self) -> Placed | None:
         """Where the last operation stands that was appended."""

@@ -17,7 +17,6 @@ import os
 import shlex
 import uuid
 from dataclasses import dataclass, field
-from functools import partial
 
 import h5py
 
@@ -326,7 +325,7 @@ def _session(
         session_id=session_id,
         record=record,
         log=BatchLog(journal, DiskWatch(storage, names, opening.disk, _copies(opening.applier))),
-        workspace=_workspace(storage, names, session_id, record, opening),
+        workspace=_workspace(storage, names, session_id, record, opening, journal),
         verify=opening.verify,
         progress=opening.progress,
         found=found,
@@ -340,12 +339,21 @@ def _copies(applier: ApplierKind) -> int:
 
 
 def _workspace(
-    storage: Storage, names: Names, session_id: bytes, record: SessionRecord, opening: Opening
+    storage: Storage,
+    names: Names,
+    session_id: bytes,
+    record: SessionRecord,
+    opening: Opening,
+    journal: JournalWriter,
 ) -> Workspace:
     child = Beside(names, session_id, record, opening.checkpoints)
     beside = BesideWorkspace(storage, names, session_id, record, child, opening.backlog)
     if opening.applier is ApplierKind.PROCESS:
         return beside
-    journal = partial(scan, storage, names.sidecar)
-    inline = Inline(storage, names, session_id, record, journal, opening.checkpoints, opening.progress)
+
+    def whole() -> JournalScan:
+        journal.write_out()
+        return scan(storage, names.sidecar)
+
+    inline = Inline(storage, names, session_id, record, whole, opening.checkpoints, opening.progress)
     return inline if opening.applier is ApplierKind.INLINE else Auto(inline, beside)

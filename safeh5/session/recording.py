@@ -10,7 +10,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Self
 
 from safeh5._typing import Buffer
-from safeh5.errors import ApplyError, SafeH5Error, SessionStateError
+from safeh5.applier import AtHand
+from safeh5.errors import (
+    ApplyError,
+    JournalWriteError,
+    SafeH5Error,
+    SessionFailedError,
+    SessionStateError,
+)
 from safeh5.events import logger
 from safeh5.journal import Placed
 from safeh5.operations import model
@@ -18,8 +25,9 @@ from safeh5.operations.model import Operation
 from safeh5.options import Durability, JournalOptions
 from safeh5.session.guarded import Guarded
 from safeh5.session.parts import Parts
-from safeh5.session.rows import RowBlock
+from safeh5.session.rows import LARGEST_ITEM, RowBlock
 from safeh5.session.state import State
+from safeh5.storage.interrupts import Uninterrupted
 
 if TYPE_CHECKING:
     from safeh5.session.stream import Stream
@@ -37,6 +45,8 @@ class Recording(Guarded):
         self._spoiled: BaseException | None = None
         self._undo: list[Callable[[], None]] = []
         self._epoch = 0
+        # Only where nothing is promised before the next flush: a kill takes what is in memory.
+        self._gathers_frames = options.durability is Durability.FLUSH
 
     def _all_durable(self) -> int:
         """Sync, and tell the workspace; returns the LSN of the last record."""
@@ -94,7 +104,7 @@ class Recording(Guarded):
         self._keep_promise(end)
         self._tend()
 
-    def record(self, operation: Operation, payload: Buffer = b"") -> int:
+    def record(self, operation: Operation, payload: Buffer = b"", at: AtHand | None = None) -> int:
         """Journal one operation and apply it; outside a batch it is a batch of its own.
 
         Parameters
@@ -103,6 +113,8 @@ class Recording(Guarded):
             What to change.
         payload : C-contiguous buffer
             The values; not copied.
+        at : AtHand, optional
+            What the caller has open of it.
 
         Returns
         -------
@@ -119,6 +131,12 @@ class Recording(Guarded):
             if self._log.in_batch:
                 with self.batch():
                     return self._record(operation, payload)
+            size = memoryview(payload).nbytes
+            if size <= LARGEST_ITEM and self.gathers and self._workspace.applies_first:
+                lsn = self._record_applied(operation, payload, size, at)
+                self._keep_promise(lsn)
+                self._tend()
+                return lsn
             lsn, end = self._record_alone(lambda: operation, payload)
         self._keep_promise(end)
         self._tend()
@@ -210,6 +228,41 @@ class Recording(Guarded):
             except BaseException as error:
                 self._abandon_batch(error)
                 raise
+
+    def _record_applied(self, operation: Operation, payload: Buffer, size: int, at: AtHand | None) -> int:
+        """A batch of one small operation, applied first and then journaled; the mutex is held.
+
+        What HDF5 refuses leaves no trace in the journal. What it takes is there at once, if
+        only in memory on a full disk; and no checkpoint holds it before the journal on the disk does,
+        since that is synced before.
+        """
+        self._require_open()
+        log, workspace = self._log, self._workspace
+        try:
+            if self.rows is not None or workspace.is_backlogged():
+                self._before_records()
+            log.disk.spend(size)
+            workspace.prepare()
+            log.make_ready()
+        except (JournalWriteError, SessionFailedError):
+            self._fail_if_poisoned()
+            raise
+        if type(operation) in _UNSETTLING:
+            self._epoch += 1
+        lsn = 0
+        try:
+            # No interrupt between the two.
+            with Uninterrupted():
+                workspace.apply_first(operation, payload, log.journal.next_lsn, at)
+                lsn = log.applied(operation, payload, gather=self._gathers_frames)
+                self._note_end(lsn)
+        except BaseException as error:
+            if not lsn:
+                self._epoch += 1
+                workspace.abandoned(1, refused=isinstance(error, ApplyError))
+                self._fail_if_poisoned()
+            raise
+        return lsn
 
     def _record_whole(
         self, make: Callable[[], Operation], payload: Buffer, noted: Callable[[int], None]

@@ -12,6 +12,7 @@ from typing import Protocol
 import h5py
 
 from safeh5._typing import Buffer
+from safeh5.applier import AtHand
 from safeh5.journal import Placed
 from safeh5.operations.model import Operation
 
@@ -31,6 +32,10 @@ class Workspace(Protocol):
 
     journaled: bool
     uses_h5py: bool
+
+    @property
+    def applies_first(self) -> bool:
+        """Whether operations can be applied in the caller before they are journaled."""
 
     @property
     def live(self) -> bool:
@@ -65,6 +70,12 @@ class Workspace(Protocol):
 
     def apply(self, operation: Operation, payload: Buffer, lsn: int) -> None:
         """Apply the operation just taken now: only HDF5 knows whether it can be."""
+
+    def apply_first(self, operation: Operation, payload: Buffer, lsn: int, at: AtHand | None) -> None:
+        """Apply, outside any batch, what is journaled next, at `lsn`; see `prepare`.
+
+        Only where `applies_first`. Whoever cannot journal it then says so by `abandoned`.
+        """
 
     def ended(self, lsn: int) -> None:
         """The batch has its END, at `lsn`."""

@@ -25,6 +25,7 @@ from typing import Final
 import h5py
 
 from safeh5._typing import Buffer
+from safeh5.applier import AtHand
 from safeh5.errors import ApplyError, FreeSpaceError
 from safeh5.events import logger
 from safeh5.journal import Placed
@@ -151,6 +152,15 @@ class Auto:
     def apply(self, operation: Operation, payload: Buffer, lsn: int) -> None:
         """Of the one at work."""
         self._now.apply(operation, payload, lsn)
+
+    @property
+    def applies_first(self) -> bool:
+        """Only where it stays so: a process beside reads the journal on the disk."""
+        return self._pinned and not self.is_beside
+
+    def apply_first(self, operation: Operation, payload: Buffer, lsn: int, at: AtHand | None) -> None:
+        """Of the one in the caller."""
+        self.inline.apply_first(operation, payload, lsn, at)
 
     def ended(self, lsn: int) -> None:
         """Both: see `take`."""

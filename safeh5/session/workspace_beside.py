@@ -7,6 +7,7 @@ from collections.abc import Callable
 import h5py
 
 from safeh5._typing import Buffer
+from safeh5.applier import AtHand
 from safeh5.applier.staging import staging_failed
 from safeh5.errors import InternalError, SessionStateError
 from safeh5.journal import Placed
@@ -142,6 +143,15 @@ class BesideWorkspace:
 
     def apply(self, operation: Operation, payload: Buffer, lsn: int) -> None:
         """Nothing to do: what HDF5 refuses is noticed later."""
+
+    @property
+    def applies_first(self) -> bool:
+        """Never: the process beside applies what is in the journal."""
+        return False
+
+    def apply_first(self, operation: Operation, payload: Buffer, lsn: int, at: AtHand | None) -> None:
+        """Never asked for: nothing is applied here."""
+        raise InternalError("a process beside applies what is in the journal, and nothing before", lsn=lsn)
 
     def ended(self, lsn: int) -> None:
         """The batch is the applier's from now on; what was opened for reading is closed.

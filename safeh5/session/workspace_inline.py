@@ -19,7 +19,7 @@ from typing import Final
 import h5py
 
 from safeh5._typing import Buffer
-from safeh5.applier import Staging
+from safeh5.applier import AtHand, Staging
 from safeh5.applier.coalesce import Coalescer
 from safeh5.errors import ApplyError, FreeSpaceError, JournalError, SafeH5Error
 from safeh5.events import Progress, logger
@@ -54,6 +54,8 @@ class Inline:
     progress : callable
         Told about copying and replaying.
     """
+
+    applies_first = True
 
     def __init__(
         self,
@@ -144,7 +146,9 @@ class Inline:
 
     def prepare(self) -> None:
         """Have the staging file open and up to date; what stands in the way is better known before."""
-        self._caught_up()
+        staging = self._staging
+        if staging is None or staging.borrowed or self._waiting or len(self._batch) > self._batch_done:
+            self._caught_up()
 
     def expect(self) -> None:
         """Copy a target that was only looked at; what was dropped is not made again for this."""
@@ -169,6 +173,21 @@ class Inline:
             staging.applier.apply(operation, payload, lsn=lsn)
         finally:
             staging.tell_reads(True)
+        self._note_applied(1)
+
+    def apply_first(self, operation: Operation, payload: Buffer, lsn: int, at: AtHand | None) -> None:
+        """Apply it to the objects at hand."""
+        self._touched = True
+        staging = self._staging
+        assert staging is not None
+        staging.tell_reads(False)
+        try:
+            staging.applier.apply(operation, payload, lsn=lsn, at=at)
+        finally:
+            staging.tell_reads(True)
+        self._batch_bytes += memoryview(payload).nbytes
+        if self._fresh_since is None:
+            self._fresh_since = time.monotonic()
         self._note_applied(1)
 
     def ended(self, lsn: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import h5py
 
-from safeh5.applier import Applier
+from safeh5.applier import Applier, AtHand
 from safeh5.h5 import journaled_file
 from safeh5.operations import codec
 from safeh5.operations.model import Operation
@@ -50,10 +50,14 @@ class Tape:
     def kinds(self) -> list[str]:
         return [type(operation).__name__ for operation in self.operations]
 
-    def record(self, operation: Operation, payload: object = b"") -> int:
+    @property
+    def epoch(self) -> int:
+        return len(self.records)
+
+    def record(self, operation: Operation, payload: object = b"", at: AtHand | None = None) -> int:
         # As the journal would keep them: an operation that cannot be encoded fails here.
         meta, raw = codec.encode(operation), bytes(memoryview(payload))  # type: ignore[arg-type]
-        self.applier.apply(codec.decode(meta), raw)
+        self.applier.apply(codec.decode(meta), raw, at=at)
         self.records.append((meta, raw))
         return len(self.records)
 
