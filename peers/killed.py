@@ -16,6 +16,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,6 +131,7 @@ def _in_memory(session: Session) -> bytes:
     """The HDF5 file as libhdf5 sees it; the journal has no part in it."""
     with native.phil:
         native.flush(session.file.id)
-        below = session._workspace._staging._below  # type: ignore[attr-defined]
+        workspace: Any = session._workspace
+        below = getattr(workspace, "inline", workspace)._staging._below
         seen: bytes = below.peek(0, below.size)
     return seen
