@@ -4,7 +4,7 @@
     python3 dev.py demo         set up, then run the demonstration
     python3 dev.py test         set up, then run the tests (arguments go to pytest)
     python3 dev.py test-slow    set up, then run the slow tests only
-    python3 dev.py fuzz MODE    set up, then run the fuzz harness: model, kill, damage ...
+    python3 dev.py fuzz MODE    set up, then run the fuzz harness, in one of its modes
     python3 dev.py bench NAME   set up, then run a benchmark: acquire, h5layer, long_run
     python3 dev.py peers        set up, then run h5py's own test suite on safeh5.File
     python3 dev.py packages     set up, then try real packages that write through h5py

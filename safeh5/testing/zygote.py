@@ -112,7 +112,8 @@ def _stop(pid: int, seconds: float, answers: int) -> None:
     """Stop a child, say so, and kill it when told to: it does nothing more in between."""
     time.sleep(seconds)
     os.kill(pid, signal.SIGSTOP)
-    os.waitpid(pid, os.WUNTRACED)
+    # It may have ended already; whoever waits for its status is to find it still.
+    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
     os.write(answers, b"stopped\n")
     sys.stdin.readline()
     with contextlib.suppress(ProcessLookupError):
