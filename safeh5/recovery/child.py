@@ -30,6 +30,7 @@ from safeh5.storage import Names, Storage
 GONE: Final = 0
 REFUSED: Final = 3
 _TELL_SECONDS: Final = 0.1
+_BEAT_SECONDS: Final = 5.0
 
 
 class Child:
@@ -159,8 +160,9 @@ class Child:
 def tell(news: orders.News) -> None:
     """Send news to the session."""
     line = orders.encode(news)
-    while line:
-        line = line[os.write(_news_fd, line) :]
+    with _telling:
+        while line:
+            line = line[os.write(_news_fd, line) :]
 
 
 class Orders:
@@ -193,6 +195,7 @@ class Orders:
 def main() -> int:
     """Follow a journal as ordered on standard input."""
     incoming = Orders()
+    threading.Thread(target=_beat, daemon=True).start()
     begin, *rest = incoming.wait(None)
     assert isinstance(begin, orders.Begin)
     try:
@@ -201,6 +204,16 @@ def main() -> int:
         tell(orders.Refused.of(error))
         return REFUSED
     return GONE
+
+
+def _beat() -> None:
+    """Tell that this process lives, however long the disk or a single order takes.
+
+    Not from inside libhdf5, which holds Python's lock: a child that is lost there falls silent.
+    """
+    while True:
+        time.sleep(_BEAT_SECONDS)
+        tell(orders.Alive())
 
 
 def _serve(child: Child, incoming: Orders, news: list[orders.Order]) -> None:
@@ -223,6 +236,7 @@ def _keep_stdout_for_news() -> int:
 
 
 _news_fd = 1
+_telling = threading.Lock()
 
 if __name__ == "__main__":
     _news_fd = _keep_stdout_for_news()

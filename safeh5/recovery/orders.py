@@ -133,7 +133,11 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
         )
 
 
-News = Applied | Checkpointed | Finished | Refused
+class Alive(msgspec.Struct, frozen=True, tag="alive"):
+    """Nothing new, but a sign of life."""
+
+
+News = Applied | Checkpointed | Finished | Refused | Alive
 
 _orders = msgspec.json.Decoder(Order)
 _news = msgspec.json.Decoder(News)

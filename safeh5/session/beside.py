@@ -8,6 +8,7 @@ States of the child
     RUNNING --dies, or refuses a record, for the fifth time at one place--> STUCK
     STUCK --some seconds--> RUNNING
     RUNNING --no room on the disk--> WAITING --some seconds--> RUNNING
+    RUNNING --silent for minutes while somebody waits--> (killed) RUNNING
     RUNNING --finish--> (staging file whole and closed) GONE
 
 STUCK and WAITING do not stop the acquisition: the journal goes on. They stop
@@ -34,7 +35,6 @@ import subprocess
 import threading
 import time
 import weakref
-from collections import deque
 from typing import IO, Final
 
 import msgspec
@@ -44,6 +44,7 @@ from safeh5.events import logger
 from safeh5.operations.control import SessionRecord
 from safeh5.options import CheckpointOptions
 from safeh5.recovery import orders
+from safeh5.session.lag import Lag
 from safeh5.storage import Names
 from safeh5.storage.children import environment, python_module
 from safeh5.storage.interrupts import Uncollected
@@ -51,7 +52,10 @@ from safeh5.storage.interrupts import Uncollected
 _TRIES: Final = 5
 _LONGEST_WAIT: Final = 10.0
 _ROOM_SECONDS: Final = 2.0
-_SAMPLE_BYTES: Final = 1 << 20
+_ROOM_PATIENCE: Final = 10.0
+"""Seconds that a call waits for room for the staging file before it says so."""
+_STALL_SECONDS: Final = 300.0
+"""A child that lives tells so every few seconds, unless it is inside libhdf5; no call there takes so long."""
 
 
 class Beside:
@@ -83,7 +87,8 @@ class Beside:
         self._died_at = -1
         self._wanted = False
         self._timer: threading.Timer | None = None
-        self._lag = _Lag()
+        self._lag = Lag()
+        self._heard = 0.0
         self._held = 0
         self.applied = 0
         self.checkpointed = 0
@@ -131,13 +136,17 @@ class Beside:
         Raises
         ------
         BacklogFull
-            If `block` is False and more wait, or the applier is stuck.
+            If `block` is False and more wait, or the applier is stuck or finds no room on the disk.
         """
+        patience = time.monotonic() + _ROOM_PATIENCE
         with self._news:
             while self._lag.bytes > limit:
-                if not block or self._stuck():
+                self._end_if_stalled()
+                starved = self._is_starved and time.monotonic() > patience
+                if not block or self._stuck() or starved:
+                    why = f": {self._refused.message}" if starved and self._refused else ""
                     raise BacklogFull(
-                        f"{self._lag.bytes} bytes wait to be applied, more than the {limit} allowed",
+                        f"{self._lag.bytes} bytes wait to be applied, more than the {limit} allowed{why}",
                         path=self._names.target,
                         safe="Nothing was written by this call; what was acknowledged is in the journal",
                     )
@@ -174,7 +183,8 @@ class Beside:
             self._send(order)
             try:
                 while not done():
-                    if self._stuck() or (self._refused is not None and self._refused.full):
+                    self._end_if_stalled()
+                    if self._stuck() or self._is_starved:
                         raise self._why_stuck()
                     self._news.wait(1.0)
             finally:
@@ -192,6 +202,21 @@ class Beside:
 
     def _stuck(self) -> bool:
         return self._deaths >= _TRIES
+
+    @property
+    def _is_starved(self) -> bool:
+        """Whether the disk has no room for the staging file."""
+        return self._refused is not None and self._refused.full
+
+    def _end_if_stalled(self) -> None:
+        """Kill a child that gives no sign of life: stopped, or lost in libhdf5. The rest is `_gone`."""
+        silent = time.monotonic() - self._heard
+        if self._process is not None and silent > _STALL_SECONDS:
+            logger.warning(
+                "the applier of %s has been silent for %.0f s: ending it", self._names.target, silent
+            )
+            self._heard = time.monotonic()
+            self._process.kill()
 
     def _why_stuck(self) -> Exception:
         safe = "The target is untouched and everything acknowledged is in the journal"
@@ -213,7 +238,7 @@ class Beside:
         """Start the child unless it runs; the caller holds `_news`."""
         if self._process is not None or not self._wanted:
             return
-        self._timer = None
+        self._timer, self._heard = None, time.monotonic()
         command = python_module("safeh5.recovery.child")
         # A process group of its own: Ctrl-C is for the acquisition, which then
         # decides what becomes of the child.
@@ -265,6 +290,7 @@ class Beside:
                 # Half a line is what a child leaves that was killed while it wrote one.
                 news = orders.decode_news(line)
                 if self._process is process:  # else it was dropped meanwhile
+                    self._heard = time.monotonic()
                     self._take(news)
                 self._news.notify_all()
         with quiet:
@@ -291,14 +317,14 @@ class Beside:
             self.checkpointed = news.lsn
         elif isinstance(news, orders.Finished):
             self.finished = True
-        else:
+        elif isinstance(news, orders.Refused):
             self._refused = news
 
     def _bury(self, how: str) -> None:
         """A child is gone: start another, unless that has no sense; the caller holds `_news`."""
         if self.finished or not self._wanted:
             return
-        full = self._refused is not None and self._refused.full
+        full = self._is_starved
         if not full:
             self._deaths += 1
             self._died_at = max(self._died_at, self.applied)
@@ -341,37 +367,6 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-class _Lag:
-    """How much of the journal is not applied yet, sampled every MiB; used under a lock."""
-
-    def __init__(self) -> None:
-        self._written = 0
-        self._done = 0
-        self._last = 0
-        self._samples: deque[tuple[int, int, float]] = deque()
-
-    def wrote(self, lsn: int, size: int) -> None:
-        self._written += size
-        self._last = lsn
-        last = self._samples[-1][1] if self._samples else self._done
-        if self._written - last >= _SAMPLE_BYTES or not self._samples:
-            self._samples.append((lsn, self._written, time.monotonic()))
-
-    def applied(self, lsn: int) -> None:
-        while self._samples and self._samples[0][0] <= lsn:
-            self._done = self._samples.popleft()[1]
-        if lsn >= self._last:
-            self._done = self._written
-
-    @property
-    def bytes(self) -> int:
-        return self._written - self._done
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._samples[0][2] if self._samples else 0.0
 
 
 def _how(code: int) -> str:

@@ -44,6 +44,7 @@ class Recording(Guarded):
         self._options = options
         self._spoiled: BaseException | None = None
         self._undo: list[Callable[[], None]] = []
+        self._told_at_end: list[Callable[[int], None]] = []
         self._epoch = 0
         # Only where nothing is promised before the next flush: a kill takes what is in memory.
         self._gathers_frames = options.durability is Durability.FLUSH
@@ -190,6 +191,10 @@ class Recording(Guarded):
         """Call `undo` if the open batch is cancelled, latest first; outside a batch never."""
         if self._log.in_batch:
             self._undo.append(undo)
+
+    def at_end(self, told: Callable[[int], None]) -> None:
+        """Call `told` with the LSN of the open batch's END, if it gets one."""
+        self._told_at_end.append(told)
 
     def _before_records(self) -> None:
         """Outside a batch, before the next one: keep the order, and see that the applier keeps up."""
@@ -361,6 +366,8 @@ class Recording(Guarded):
     def _note_end(self, end: int) -> None:
         """The batch has its END; done twice is done once."""
         self._undo.clear()
+        while self._told_at_end:
+            self._told_at_end.pop()(end)
         self._workspace.journaled = True
         self._workspace.ended(end)
 
@@ -371,6 +378,7 @@ class Recording(Guarded):
             self._note_end(self.last_lsn)
             return
         records, self._spoiled = self._log.records, None
+        self._told_at_end.clear()
         self._epoch += 1
         while self._undo:
             self._undo.pop()()

@@ -156,7 +156,14 @@ class Session(SessionCore):
         DiskFullError
             If there is no room; the batch does not exist, the session goes on.
         """
+        lsn = self.last_lsn
+
+        def ended(end: int) -> None:
+            nonlocal lsn
+            lsn = end
+
         with self.batch():
+            self.at_end(ended)
             with reading(self._workspace), Uncollected():
                 plan = plan_write(tree, FileNamespace(self._look()), exist_ok=exist_ok, overwrite=overwrite)
             packer = Packer(self._record)
@@ -166,7 +173,8 @@ class Session(SessionCore):
             for path in plan.paths.values():
                 # What stood there may have been made anew; a stream on it would not know.
                 self._streams.forget(path)
-        return Written(self.last_lsn, tuple(plan.paths.values()), plan.paths)
+            lsn = self.last_lsn  # and that of END, once it is known
+        return Written(lsn, tuple(plan.paths.values()), plan.paths)
 
     def stream(
         self,

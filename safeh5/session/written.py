@@ -15,7 +15,7 @@ class Written:
     Attributes
     ----------
     lsn : int
-        The record that ends the batch.
+        The record that ends the batch; inside another batch, the tree's last record.
     paths : tuple of str
         Where each node of the tree stands in the file, parents first; the
         names of indexed groups are the final ones.
