@@ -6,6 +6,7 @@ the mount and its loop device go.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -99,12 +100,23 @@ class FileSystem:
         """Only `left` bytes are free, until the end of the block."""
         ballast = self.path / "ballast"
         try:
-            size = shutil.disk_usage(self.path).free - left
             with open(ballast, "wb") as file:
-                os.posix_fallocate(file.fileno(), 0, max(1, size))
+                self._take(file.fileno(), left)
             yield
         finally:
             ballast.unlink(missing_ok=True)
+
+    def _take(self, fd: int, left: int) -> None:
+        """Let a file take what is free; what a file system calls free it need not give in one piece."""
+        size, piece = 0, max(1, shutil.disk_usage(self.path).free - left)
+        while piece >= 4096 and shutil.disk_usage(self.path).free - left > 0:
+            try:
+                os.posix_fallocate(fd, size, piece)
+                size += piece
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                piece //= 2
 
 
 @contextmanager
