@@ -25,6 +25,7 @@ from safeh5.h5.lowering import shared_type
 from safeh5.h5.memory import Memory, read_memory, zero_payload
 from safeh5.h5.paths import path_of, text
 from safeh5.operations import model
+from safeh5.operations.values import packed_string
 
 # HDF5 keeps attributes of up to 64 KiB in the object header, and larger ones
 # only where the file format allows: whether it does is tried out beforehand.
@@ -103,7 +104,10 @@ def set_attribute(owner: Any, path: str, made: PendingAttribute, door: Door) -> 
     """
     name = text(made.name, door)
     encoded, committed = shared_type(made.stored, door)
-    if committed is None and _set_plain(owner, path, name, made, encoded, door):
+    if committed is None and (
+        _set_plain(owner, path, name, made, encoded, door)
+        or _set_string(owner, path, name, made, encoded, door)
+    ):
         return
     _try_large(owner, made.stored, made.space)
     written = _written(made, encoded)
@@ -141,6 +145,24 @@ def _set_plain(owner: Any, path: str, name: str, made: PendingAttribute, encoded
         return False
     operation = model.SetAttribute(path=path, name=name, type=encoded, space=made.space.encode())
     door.record(operation, array.tobytes(), _at_hand(owner, made, array, memory_type))
+    return True
+
+
+def _set_string(owner: Any, path: str, name: str, made: PendingAttribute, encoded: bytes, door: Door) -> bool:
+    """Record an attribute that is one string of any length; whether it is such a one."""
+    array, memory_type = made.value or (None, None)
+    if array is None or memory_type is None or array.shape != () or array.dtype.kind != "O":
+        return False
+    value: Any = array[()]
+    stored = made.stored
+    if not isinstance(value, str) or "\0" in value or len(value) > _SURE_SIZE:
+        return False
+    if not isinstance(stored, h5t.TypeStringID):
+        return False
+    if not stored.is_variable_str() or stored.get_cset() != h5t.CSET_UTF8:
+        return False
+    operation = model.SetAttribute(path=path, name=name, type=encoded, space=made.space.encode(), packed=True)
+    door.record(operation, packed_string(value), _at_hand(owner, made, array, memory_type))
     return True
 
 

@@ -51,7 +51,7 @@ class Journaled:
 class DatasetID(Journaled, h5d.DatasetID):  # type: ignore[misc]
     """Identifier of a dataset of a journaled file."""
 
-    __slots__ = ("door", "elsewhere", "known", "numeric")
+    __slots__ = ("door", "elsewhere", "known", "numeric", "stored")
 
     @property
     def id(self) -> int:
@@ -332,7 +332,9 @@ def adopt(oid: Any, door: Door) -> Any:
     made = _class_for(type(oid))(native.handle(oid))
     native.inc_ref(made)
     made.door = door
-    if isinstance(made, AttrID):
+    if isinstance(made, DatasetID):
+        made.elsewhere = None
+    elif isinstance(made, AttrID):
         made.owner = None
     elif isinstance(made, FileID):
         made.number = made.id

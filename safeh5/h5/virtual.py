@@ -21,9 +21,8 @@ from safeh5.operations.properties import make_dcpl, read_layout
 
 def leads_elsewhere(dataset: Any) -> bool:
     """Whether a dataset is a virtual one with sources in other files; found out once."""
-    try:
-        known: bool = dataset.elsewhere
-    except AttributeError:
+    known: bool | None = dataset.elsewhere
+    if known is None:
         known = dataset.elsewhere = _sources_elsewhere(dataset)
     return known
 
@@ -91,9 +90,9 @@ class _Reader:
 
 def fast_reader(dataset: Any) -> Any:
     """`h5py.Dataset._fast_reader`, which reads past the identifier's own methods."""
-    from safeh5.h5.ids import DatasetID
-
     oid = dataset._id
-    if isinstance(oid, DatasetID) and leads_elsewhere(oid):
+    # An identifier of h5py's own has no such attribute; None is not known yet.
+    elsewhere = getattr(oid, "elsewhere", False)
+    if elsewhere or (elsewhere is None and leads_elsewhere(oid)):
         return _Reader(oid)
     return native.fast_reader(dataset)

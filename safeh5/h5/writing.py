@@ -45,7 +45,9 @@ def write(dataset: Any, path: str, mspace: Any, fspace: Any, array: Any, memory_
     _refuse_elsewhere(dataset, path)
     if _write_all(dataset, path, mspace, fspace, array, memory_type):
         return
-    memory = _memory(array, memory_type, dataset.get_type())
+    # As h5py gave them to HDF5, if the array means to it what it means to us.
+    at = None if array.dtype.kind == "T" else Values(dataset, mspace, fspace, array, memory_type)
+    memory = _memory(array, memory_type, _stored_type(dataset))
     shape = dataset.shape
     fspace, mspace = _spaces(dataset, mspace, fspace)
     if shape is None or not _fits(fspace, shape):
@@ -58,7 +60,16 @@ def write(dataset: Any, path: str, mspace: Any, fspace: Any, array: Any, memory_
         return
     encoded, payload = memory.payload(chosen, dataset.door)
     operation = model.WriteData(path=path, type=encoded, selection=selection, packed=memory.packed)
-    dataset.door.record(operation, payload)
+    dataset.door.record(operation, payload, at)
+
+
+def _stored_type(dataset: Any) -> h5t.TypeID:
+    """The type of a dataset, asked for once: it never changes."""
+    try:
+        known: h5t.TypeID = dataset.stored
+    except AttributeError:
+        known = dataset.stored = h5d.DatasetID.get_type(dataset)
+    return known
 
 
 def _write_all(dataset: Any, path: str, mspace: Any, fspace: Any, array: Any, memory_type: Any) -> bool:
@@ -81,7 +92,7 @@ def _is_numeric(dataset: Any) -> bool:
     try:
         known: bool = dataset.numeric
     except AttributeError:
-        known = dataset.numeric = h5d.DatasetID.get_type(dataset).get_class() in (h5t.INTEGER, h5t.FLOAT)
+        known = dataset.numeric = _stored_type(dataset).get_class() in (h5t.INTEGER, h5t.FLOAT)
     return known
 
 

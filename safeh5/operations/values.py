@@ -158,6 +158,11 @@ def pack(values: npt.NDArray[Any], encoded_type: bytes, describe: Describe) -> b
     return msgspec.msgpack.encode(_pack(values.reshape(-1), decode_type(encoded_type), describe))
 
 
+def packed_string(value: str) -> bytes:
+    """The packed form of one variable-length string in UTF-8; `UnicodeEncodeError` if it has none."""
+    return msgspec.msgpack.encode([value.encode("utf-8")])
+
+
 def _pack(flat: npt.NDArray[Any], tid: h5t.TypeID, describe: Describe) -> Any:
     if _plain(tid):
         # The elements of an array type stand in `flat` one by one.
