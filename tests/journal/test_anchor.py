@@ -85,7 +85,8 @@ def test_an_anchor_is_durable_before_the_first_segment_goes(tmp_path: Path) -> N
         anchor(writer)
     new_segment = ["sync", "create", "append", "sync", "rename", "sync_directory", "open_append"]
     made = [*new_segment, "append", "sync", "append"]
-    assert storage.effects() == [*made, *["unlink"] * before, "sync_directory"]
+    effects = [effect for effect in storage.effects() if effect != "list_directory"]
+    assert effects == [*made, *["unlink"] * before, "sync_directory"]
     gone = [call.path for call in storage.calls if call.effect == "unlink"]
     assert gone == [str(segment(tmp_path, n + 1)) for n in range(before)]
 
