@@ -307,10 +307,13 @@ class Recording(Guarded):
         """
         with self._working():
             self._before_records()
+        # Before the block begins: a checkpoint takes the block away, which nobody would
+        # journal who filled it then, and the LSN that the block was to have.
+        self._tend()
+        with self._working():
             block = self.rows = RowBlock(stream, stream.length, self._log.journal.next_lsn)
         if self._interval is not None:
             self._interval.note()
-        self._tend()
         return block
 
     def _flush_rows(self) -> None:

@@ -31,7 +31,7 @@ Invariants
    no END before every operation of it was applied that HDF5 might refuse: what
    HDF5 refuses was never acknowledged. What it is sure to take may wait in the
    journal (docs/decisions/0013). A small one that is gathered in memory goes to
-   HDF5 first, and into the journal in the same step (docs/decisions/0018).
+   HDF5 first, and into the journal in the same step (docs/decisions/0019).
 3. The staging file holds the ended batches, but for those that wait, and those
    operations of the open batch that were applied. When that is no longer sure
    it is thrown away and made again from the journal when next needed. Nobody

@@ -53,6 +53,24 @@ def content(target: Path, path: str) -> list[int]:
         return [int(value) for value in file[path][..., 0]]
 
 
+# --- checkpoints -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("durability", ["interval", "flush"])
+@pytest.mark.parametrize("due", [{"checkpoint_bytes": 1}, {"checkpoint_seconds": 1e-3}, {"journal_limit": 1}])
+def test_no_row_is_lost_when_a_checkpoint_is_due_as_a_block_begins(
+    target: Path, durability: str, due: dict[str, Any]
+) -> None:
+    with safeh5.open(target, durability=durability, applier="inline", **due) as session:
+        streams = [session.stream(path, shape=(8,), dtype="i4") for path in ("/a", "/b")]
+        for number in range(30):
+            for stream in streams:  # the other stream's row begins a new block each time
+                lsn = stream.append(row(number))
+                assert stream.length == number + 1
+                assert session.rows is None or session.durable_lsn < lsn, "what is in memory is not durable"
+    assert content(target, "/a") == content(target, "/b") == list(range(30))
+
+
 # --- order and atomicity ---------------------------------------------------------------------------
 
 
