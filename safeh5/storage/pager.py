@@ -36,6 +36,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable
 from typing import Any, Final, Self
 
 from safeh5._typing import Buffer
@@ -220,8 +221,10 @@ class Pager(StagingFile):
 
     def _overlay(self, view: memoryview, offset: int) -> None:
         """Put the dirty pages over what was read from the file."""
-        first, last = offset // PAGE, (offset + len(view) - 1) // PAGE
-        for number in range(first, last + 1):
+        wanted = range(offset // PAGE, (offset + len(view) - 1) // PAGE + 1)
+        # A read of megabytes spans hundreds of pages, of which few are held.
+        numbers: Iterable[int] = wanted if len(wanted) < len(self._pages) else self._pages.keys() & wanted
+        for number in numbers:
             page = self._pages.get(number)
             if page is not None:
                 at = number * PAGE
