@@ -130,8 +130,8 @@ def _deadly(commit: Callable[[Session], None], place: Path, end: int | None) -> 
 def _in_memory(session: Session) -> bytes:
     """The HDF5 file as libhdf5 sees it; the journal has no part in it."""
     with native.phil:
-        native.flush(session.file.id)
         workspace: Any = session._workspace
-        below = getattr(workspace, "inline", workspace)._staging._below
-        seen: bytes = below.peek(0, below.size)
+        staging = getattr(workspace, "inline", workspace)._staging
+        staging.flush_hdf5()
+        seen: bytes = staging._below.peek(0, staging._below.size)
     return seen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import signal
 import subprocess
 import sys
@@ -253,3 +254,21 @@ def test_a_path_is_not_taken_for_an_old_one_after_moves_and_removals(target: Pat
     safeh5.recover(target)
     with h5py.File(target) as plain:
         assert plain["c/g"].attrs["n"] == 2 and "n" not in plain["b"].attrs
+
+
+@pytest.mark.parametrize("chunks", [None, (13,)])
+def test_a_checkpoint_holds_what_hdf5_keeps_in_memory_for_datasets_of_the_program(
+    target: Path, chunks: tuple[int, ...] | None
+) -> None:
+    session, file = gathering(target)
+    data = file.create_dataset("data", (13,), "f4", chunks=chunks)
+    data[...] = np.arange(13)
+    file.flush()
+    data[3:5] = 99
+    file.flush()
+    # The program's objects are open still; the file on the disk is the checkpoint.
+    checkpoint = Path(session._workspace.inline._staging.path)  # type: ignore[attr-defined]
+    copy = shutil.copy(checkpoint, target.with_name("checkpoint.h5"))
+    file.close()
+    with h5py.File(copy) as plain:
+        assert plain["data"][:].tolist() == [0, 1, 2, 99, 99, *range(5, 13)]
