@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from numbers import Real
 from typing import Literal, TypeVar
 
 from safeh5.errors import InvalidOptionError
@@ -74,6 +75,12 @@ def choose(kind: type[E], value: E | str, name: str) -> E:
         raise InvalidOptionError(f"{name}={value!r} is not one of {allowed}") from None
 
 
+def require_number(value: object, name: str, least: int = 0) -> None:
+    """Refuse what is no number, or below `least`; "not a number" is neither."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not value >= least:
+        raise InvalidOptionError(f"{name}={value!r} is not a number of {least} or more")
+
+
 @dataclass(frozen=True, slots=True)
 class JournalOptions:
     """How the journal is laid out.
@@ -101,8 +108,10 @@ class JournalOptions:
     journal_limit: int = 1024 * MIB
 
     def __post_init__(self) -> None:
-        if self.journal_limit < 1 or self.segment_bytes < 1:
-            raise InvalidOptionError("journal_limit and segment_bytes are sizes in bytes, above 0")
+        require_number(self.interval_ms, "interval_ms")
+        require_number(self.segment_bytes, "segment_bytes", 1)
+        require_number(self.frame_bytes, "frame_bytes", 1)
+        require_number(self.journal_limit, "journal_limit", 1)
 
     @property
     def segment_size(self) -> int:
@@ -128,6 +137,10 @@ class CheckpointOptions:
     every_seconds: float = 60.0
     held_bytes: int = 64 * MIB
 
+    def __post_init__(self) -> None:
+        require_number(self.every_bytes, "checkpoint_bytes")
+        require_number(self.every_seconds, "checkpoint_seconds")
+
 
 @dataclass(frozen=True, slots=True)
 class BacklogOptions:
@@ -143,6 +156,9 @@ class BacklogOptions:
 
     limit_bytes: int = 1024 * MIB
     block: bool = True
+
+    def __post_init__(self) -> None:
+        require_number(self.limit_bytes, "backlog_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +187,8 @@ class DiskOptions:
     def __post_init__(self) -> None:
         for name in ("warn_below", "refuse_below", "reserve"):
             value = getattr(self, name)
-            if value is not None and value < 0:
-                raise InvalidOptionError(f"{name}={value} is no number of bytes")
+            if value is not None:
+                require_number(value, name)
 
     def of(self, size: int) -> tuple[int, int, int]:
         """`warn_below`, `refuse_below` and `reserve` for a file system of `size` bytes."""

@@ -124,8 +124,12 @@ def find_journal(path: str | os.PathLike[str]) -> Journal:
 
 
 def rows(journal: Journal) -> Iterator[Row]:
-    """Every frame in order, and every gap."""
-    for item in salvage_frames(Storage(), journal.scan):
+    """Every frame in order, and every gap; of a sound journal what the scan saw, though it may grow."""
+    found = journal.scan
+    sound = not found.damage and found.torn is None
+    for item in salvage_frames(Storage(), found):
+        if sound and (isinstance(item, Gap) or item.lsn > found.last_lsn):
+            continue  # a writer is at work: these came since
         if journal.segment in (None, item.segment):
             yield _lost(item) if isinstance(item, Gap) else _row(item, journal.scan)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import Literal, get_args
 
 from safeh5.errors import InvalidOptionError
 from safeh5.events import Progress, silent
@@ -16,6 +16,7 @@ from safeh5.options import (
     DiskOptions,
     Durability,
     JournalOptions,
+    Libver,
     Mode,
     OnError,
     VerifyLevel,
@@ -126,6 +127,8 @@ def open(
 
     Raises
     ------
+    InvalidOptionError
+        An option is none of what it may be; nothing was touched.
     SessionLockedError
         Somebody else is writing the file.
     InterruptedSessionError
@@ -133,6 +136,10 @@ def open(
     TargetNotFoundError, TargetExistsError, NotHDF5Error
         The file does not fit the mode.
     """
+    if libver is not None and libver not in get_args(Libver):
+        raise InvalidOptionError(f"libver={libver!r} is not one of {', '.join(map(repr, get_args(Libver)))}")
+    if not callable(progress):
+        raise InvalidOptionError(f"progress={progress!r} cannot be called")
     opening = Opening(
         mode=mode,
         resume=resume,

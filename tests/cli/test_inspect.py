@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import safeh5
+from safeh5.cli.journal_rows import find_journal, rows
 from tests.cli.conftest import Run
 
 
@@ -81,6 +83,20 @@ def test_a_live_session_can_be_looked_at(run: Run, tmp_path: Path) -> None:
         session.write(safeh5.MicroDataset("x", [1, 2]))
         assert run("inspect", tmp_path / "live.h5").code == 0
         session.write(safeh5.MicroDataset("y", [1, 2]))
+
+
+def test_what_a_live_session_writes_during_the_listing_is_not_called_damaged(tmp_path: Path) -> None:
+    target = tmp_path / "run.h5"
+    with safeh5.open(target) as session:
+        stream = session.stream("/frames", shape=(), dtype="f8")
+        stream.append(1.0)
+        last = find_journal(target).scan.last_lsn
+        stream.append(2.0)
+        grown = find_journal(target)
+        # The scan ended before what was written while it walked.
+        listed = list(rows(replace(grown, scan=replace(grown.scan, last_lsn=last))))
+    assert [row.lsn for row in listed] == list(range(1, last + 1))
+    assert {row.state for row in listed} == {""}
 
 
 def test_no_journal_is_not_found(run: Run, tmp_path: Path) -> None:

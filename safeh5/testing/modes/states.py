@@ -76,8 +76,11 @@ def _recorded(workload: Workload, directory: Path) -> tuple[Recording, tuple[str
     """Record a workload; refuse one that cannot be crashed, and say what was seen of a user's."""
     recording, name = record(workload, directory), workload.name
     if any(code not in _ENDINGS for code in recording.codes):
-        said = recording.said.strip()[-2000:]
-        raise UsageError(f"{name} failed when it was run to be recorded; it said:\n{said}")
+        said = recording.said.strip()[-2000:] or "nothing"
+        codes = ", ".join(str(code) for code in recording.codes)
+        raise UsageError(
+            f"{name} failed when it was run to be recorded (exit code {codes}); it said:\n{said}"
+        )
     targets = targets_of(recording.events)
     if not targets:
         raise UsageError(
