@@ -77,7 +77,7 @@ def choose(kind: type[E], value: E | str, name: str) -> E:
 
 def require_number(value: object, name: str, least: int = 0) -> None:
     """Refuse what is no number, or below `least`; "not a number" is neither."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not value >= least:
+    if isinstance(value, bool) or not isinstance(value, Real) or not float(value) >= least:
         raise InvalidOptionError(f"{name}={value!r} is not a number of {least} or more")
 
 

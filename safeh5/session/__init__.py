@@ -161,7 +161,7 @@ def open(
         lock_timeout=lock_timeout,
         progress=progress,
     )
-    return open_session(path, opening, storage or Storage())
+    return open_session(os.fsdecode(path), opening, storage or Storage())
 
 
 def _blocks(on_backlog: str) -> bool:

@@ -38,3 +38,9 @@ def test_a_wrong_option_is_named_and_nothing_is_touched(tmp_path: Path, option: 
     with pytest.raises(InvalidOptionError, match=next(iter(option))):
         safeh5.open(tmp_path / "run.h5", **option)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_path_of_bytes_is_the_path(tmp_path: Path) -> None:
+    with safeh5.open(bytes(tmp_path / "run.h5")) as session:
+        session.stream("/frames", shape=(), dtype="f8").append(1.0)
+    assert (tmp_path / "run.h5").is_file()
