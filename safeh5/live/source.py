@@ -28,6 +28,7 @@ from safeh5.errors import (
     LiveViewExpiredError,
     NotHDF5Error,
     NotReadableError,
+    TargetIsDirectoryError,
     TargetNotFoundError,
 )
 from safeh5.journal.format import MAX_SEGMENT_HEADER, FormatError, SegmentHeader
@@ -182,6 +183,8 @@ def _opened(below: ReadOnlyFile, names: Names) -> h5py.File:
         return h5py.File(names.target, "r", driver="fileobj", fileobj=below)
     except BaseException as error:
         below.close()
+        if isinstance(error, IsADirectoryError):
+            raise TargetIsDirectoryError("this is a directory", path=names.target) from error
         refused = isinstance(error, OSError) and error.errno is None
         if refused and not isinstance(error, LiveViewExpiredError):
             raise NotHDF5Error(f"HDF5 does not open the file: {error}", path=names.target) from error

@@ -19,7 +19,13 @@ import pytest
 
 import safeh5
 from safeh5 import LiveState, Shows
-from safeh5.errors import LiveViewExpiredError, NotHDF5Error, SessionStateError, TargetNotFoundError
+from safeh5.errors import (
+    LiveViewExpiredError,
+    NotHDF5Error,
+    SessionStateError,
+    TargetIsDirectoryError,
+    TargetNotFoundError,
+)
 from safeh5.storage.registration import Registration
 from tests.support import batches, dead_session, entries, held, held_in, make_old, write_batch
 
@@ -36,6 +42,11 @@ def target(tmp_path: Path) -> Path:
 def test_without_file_and_session_there_is_nothing_to_look_at(target: Path) -> None:
     with pytest.raises(TargetNotFoundError):
         safeh5.live(target)
+
+
+def test_a_directory_is_called_one(tmp_path: Path) -> None:
+    with pytest.raises(TargetIsDirectoryError):
+        safeh5.live(tmp_path)
 
 
 def test_without_a_session_the_file_itself_is_shown(target: Path) -> None:
