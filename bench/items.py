@@ -35,12 +35,25 @@ class Writer(Protocol):
 
 
 class Raw:
-    """``write`` and ``fdatasync`` on one preallocated file: the limit."""
+    """``write`` and ``fdatasync`` on one preallocated file: the limit.
 
-    def __init__(self, work: Items) -> None:
+    Parameters
+    ----------
+    filled : bool
+        The file was written before, from end to end: no block and no page is
+        new, which no acquisition will ever meet. Else it is only allocated.
+    """
+
+    def __init__(self, work: Items, *, filled: bool) -> None:
         self.work = work
         self.file = os.open("run.raw", os.O_CREAT | os.O_EXCL | os.O_RDWR)
         os.posix_fallocate(self.file, 0, work.bytes)
+        if filled:
+            zeros = bytes(work.item_bytes)
+            for _ in range(work.count):
+                os.write(self.file, zeros)
+            os.fsync(self.file)
+            os.lseek(self.file, 0, os.SEEK_SET)
 
     def append(self, item: Array) -> None:  # noqa: D102
         os.write(self.file, item.data)
@@ -155,7 +168,8 @@ def _first_elements(numbers: list[int]) -> list[float]:
 
 
 WRITERS: Final[dict[str, Callable[[Items], Writer]]] = {
-    "raw": Raw,
+    "raw": partial(Raw, filled=False),
+    "raw, filled": partial(Raw, filled=True),
     "h5py": partial(PlainH5py, fsync=False),
     "h5py+fsync": partial(PlainH5py, fsync=True),
     "sqlite": SQLite,

@@ -15,6 +15,9 @@ import numpy as np
 import safeh5
 from bench.workloads import Tree
 
+NO_STAMPS: Final = {"machine_id": None, "timestamp": None}
+"""The groups of the others have no attributes."""
+
 Times = tuple[float, float]
 """Seconds from the beginning until everything was durable, and until the file was finished."""
 
@@ -82,6 +85,7 @@ def safeh5_tree(work: Tree, **options: Any) -> Times:
         [
             safeh5.MicroDataGroup(
                 f"Point_{number:04d}",
+                attrs=NO_STAMPS,
                 children=[safeh5.MicroDataset("values", data[number], attrs=work.attrs(number))],
             )
             for number in range(work.groups)

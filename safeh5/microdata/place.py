@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from safeh5.errors import InvalidTreeError, InvalidTypeError, ObjectExistsError
+from safeh5.microdata.indexing import Names, is_indexed
 from safeh5.microdata.namespace import Kind, Namespace
 from safeh5.microdata.nodes import MicroData, MicroDatatype, join
 from safeh5.microdata.tree import MicroDataGroup, MicroDataset
@@ -69,6 +69,7 @@ class Placement:
         self._overwrite = overwrite
         self._seen: dict[int, str] = {}
         self._placed: dict[str, Step] = {}
+        self._names: dict[str, Names] = {}
 
     def steps(self, root: MicroData | Sequence[MicroData]) -> Iterator[Step]:
         """The steps of all nodes, each group before its children.
@@ -87,6 +88,9 @@ class Placement:
             while pending:
                 step = pending.pop()
                 self._placed[step.path] = step
+                parent, _, name = step.path.rpartition("/")
+                if (names := self._names.get(parent or "/")) is not None:
+                    names.add(name)
                 yield step
                 if isinstance(step.node, MicroDataGroup):
                     pending += reversed(self._children(step, step.node))
@@ -99,10 +103,18 @@ class Placement:
         parent = self._parent(root)
         above = self._placed.get(parent)
         fresh = above is not None and not above.exists
-        taken = set() if fresh else set(self._namespace.children(parent))
-        prefix = join(parent, "")
-        taken |= {path[len(prefix) :] for path in self._placed if path.startswith(prefix)}
-        return self._step(root, parent, _indexed_name(root, taken), above, fresh=fresh)
+        name = self._taken(parent, fresh).name_of(root)
+        return self._step(root, parent, name, above, fresh=fresh)
+
+    def _taken(self, parent: str, fresh: bool) -> Names:
+        """The names in a group, with those that were placed; kept up by `steps`, for trees of many roots."""
+        names = self._names.get(parent)
+        if names is None:
+            taken = set() if fresh else set(self._namespace.children(parent))
+            prefix = join(parent, "")
+            taken |= {path[len(prefix) :] for path in self._placed if path.startswith(prefix)}
+            names = self._names[parent] = Names(taken)
+        return names
 
     def _parent(self, root: MicroData) -> str:
         if not isinstance(root.parent, str):
@@ -128,11 +140,11 @@ class Placement:
                 )
             check_name(child, step.path)
         # Names that are given come first: an index is counted past them too.
-        given = [str(child.name) for child in group.children if not _is_indexed(child)]
-        taken = here | set(given)
+        given = [str(child.name) for child in group.children if not is_indexed(child)]
+        taken = Names(here | set(given))
         steps, used = [], set()
         for child in group.children:
-            name = _indexed_name(child, taken)
+            name = taken.name_of(child)
             taken.add(name)
             if name in used:
                 path = join(step.path, name)
@@ -260,16 +272,3 @@ def check_name(node: MicroData, parent: str) -> None:
         raise InvalidTreeError(
             f"the name {name!r} in {parent} is not valid Unicode: {error}", dataset=repr(join(parent, name))
         ) from error
-
-
-def _is_indexed(node: MicroData) -> bool:
-    return isinstance(node, MicroDataGroup) and node.indexed
-
-
-def _indexed_name(node: MicroData, taken: set[str]) -> str:
-    """The name, or for an indexed group the first free one past all indices in use."""
-    if not _is_indexed(node):
-        return str(node.name)
-    pattern = re.compile(re.escape(node.name) + r"(\d+)", re.ASCII)
-    used = [int(match[1]) for match in map(pattern.fullmatch, taken) if match]
-    return f"{node.name}{max(used, default=-1) + 1:03d}"
