@@ -13,7 +13,8 @@ them is kept in memory but where they stand.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import h5py
@@ -296,7 +297,8 @@ class Inline:
             return staging
         self._touched = self._touched or len(self._batch) > self._batch_done
         try:
-            self._apply_from_journal(staging, places)
+            with self._reading_back():
+                self._apply_from_journal(staging, places)
         except BaseException:
             # How far it came is not known; the journal has everything.
             self.drop()
@@ -333,8 +335,14 @@ class Inline:
         )
 
     def _replayed(self) -> Staging:
-        try:
+        with self._reading_back():
             return replay(self._storage, self._names, self._session, self._journal(), self._progress).staging
+
+    @contextmanager
+    def _reading_back(self) -> Iterator[None]:
+        """A disk that fails under the session's own journal is one of our errors."""
+        try:
+            yield
         except OSError as error:
             if isinstance(error, SafeH5Error):
                 raise

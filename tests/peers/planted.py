@@ -10,11 +10,11 @@ from safeh5.session.session import Session
 _record = Session.record
 
 
-def _forgetful(self: Session, operation: Any, payload: Any = b"") -> int:
+def _forgetful(self: Session, operation: Any, payload: Any = b"", at: Any = None) -> int:
     if isinstance(operation, model.SetAttribute):
         self._workspace.apply(operation, payload, self.last_lsn)
         return self.last_lsn
-    return _record(self, operation, payload)
+    return _record(self, operation, payload, at)
 
 
 Session.record = _forgetful  # type: ignore[method-assign]
