@@ -82,6 +82,7 @@ class _Marks:
             (SessionCore, "__init__", self.opened),
             (BatchLog, "record", self.operation),
             (BatchLog, "record_whole", self.whole),
+            (BatchLog, "applied", self.whole),
             (BatchLog, "end", self.ending),
             (BatchLog, "abort", self.abort),
             (SessionCore, "_keep_promise", self.keep_promise),
@@ -136,13 +137,13 @@ class _Marks:
         self.mark("operation", _of(log), lsn=lsn, operation=codec.encode(operation), values=values)
         return lsn
 
-    def whole(self, method: Method, log: BatchLog, operation: Any, payload: Any = b"") -> int:
+    def whole(self, method: Method, log: BatchLog, operation: Any, payload: Any = b"", **named: Any) -> int:
         # Before: a crash may come when the record is written, which ends its batch, and no mark is.
         values = bytes(byte_view(payload))
         lsn: int = log.journal.next_lsn
         self.mark("operation", _of(log), lsn=lsn, operation=codec.encode(operation), values=values)
         self.mark("ending", _of(log))
-        lsn = method(log, operation, payload)
+        lsn = method(log, operation, payload, **named)
         self.mark("ended", _of(log), lsn=lsn)
         return lsn
 
