@@ -206,6 +206,11 @@ class Staging:
         """Bytes that the next checkpoint writes at most, `fresh` bytes having been applied since the last."""
         return self.held_bytes + PAGE + min(fresh, self.applier.chunk_cache_bytes)
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether `check` would raise."""
+        return self._below.error is not None
+
     def check(self) -> None:
         """Raise if a write below libhdf5 has failed; the file is then lost, the journal is not."""
         if self._below.error is not None:

@@ -148,6 +148,10 @@ class Inline:
     def prepare(self) -> None:
         """Have the staging file open and up to date; what stands in the way is better known before."""
         staging = self._staging
+        if staging is not None and staging.has_failed and not self._batch:
+            # A read below it failed, since the last change. What is in the journal makes it anew.
+            self.drop()
+            staging = None
         if staging is None or staging.borrowed or self._waiting or len(self._batch) > self._batch_done:
             self._caught_up()
 
