@@ -13,13 +13,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -29,6 +25,7 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(ROOT))
 
 from bench import items, trees  # noqa: E402
+from bench.child import figures_of  # noqa: E402
 from bench.workloads import MIB, WORKLOADS, Items, Workload  # noqa: E402
 
 Figures = dict[str, float]
@@ -72,25 +69,7 @@ def _rounds(name: str, work: Workload, asked: argparse.Namespace) -> list[dict[s
 
 
 def _one(competitor: str, workload: str, asked: argparse.Namespace) -> Figures:
-    """One run, in an empty directory on the disk that is measured."""
-    directory = tempfile.mkdtemp(prefix="bench-", dir=asked.directory)
-    command = [sys.executable, "-m", "bench.one", competitor, workload, str(asked.scale)]
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    try:
-        done = subprocess.run(
-            command,
-            cwd=directory,
-            env={**os.environ, "PYTHONPATH": path},
-            check=False,
-            stdout=subprocess.PIPE,
-        )
-        if done.returncode:
-            raise SystemExit(f"bench: {competitor} failed on {workload}")
-        figures: Figures = json.loads(done.stdout)
-        return figures
-    finally:
-        shutil.rmtree(directory)
-        os.sync()
+    return figures_of("bench.one", [competitor, workload, str(asked.scale)], asked.directory)
 
 
 def _summary(rounds: list[dict[str, Figures]]) -> dict[str, Figures]:

@@ -17,11 +17,8 @@ import argparse
 import json
 import os
 import random
-import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,6 +33,7 @@ import h5py  # noqa: E402
 import numpy as np  # noqa: E402
 
 import safeh5  # noqa: E402
+from bench.child import figures_of  # noqa: E402
 
 Seconds = dict[str, float]
 Work = Callable[[Any, float], Seconds]
@@ -211,25 +209,8 @@ def _compare(name: str, asked: argparse.Namespace) -> dict[str, Seconds]:
 
 
 def _one(kind: str, workload: str, asked: argparse.Namespace) -> Seconds:
-    directory = tempfile.mkdtemp(prefix="bench-", dir=asked.directory)
-    command = [sys.executable, "-m", "bench.h5layer", "--one", kind, "--workload", workload]
-    command += ["--scale", str(asked.scale)]
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    try:
-        done = subprocess.run(
-            command,
-            cwd=directory,
-            env={**os.environ, "PYTHONPATH": path},
-            check=False,
-            stdout=subprocess.PIPE,
-        )
-        if done.returncode:
-            raise SystemExit(f"bench: {kind} failed on {workload}")
-        seconds: Seconds = json.loads(done.stdout)
-        return seconds
-    finally:
-        shutil.rmtree(directory)
-        os.sync()
+    arguments = ["--one", kind, "--workload", workload, "--scale", str(asked.scale)]
+    return figures_of("bench.h5layer", arguments, asked.directory)
 
 
 def _tables(results: dict[str, dict[str, Seconds]]) -> str:

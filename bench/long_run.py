@@ -31,6 +31,7 @@ import h5py  # noqa: E402
 import numpy as np  # noqa: E402
 
 import safeh5  # noqa: E402
+from bench.child import environment  # noqa: E402
 from bench.workloads import MIB  # noqa: E402
 
 FRAME = (1024, 1024)
@@ -99,10 +100,9 @@ def watch(command: list[str]) -> None:
         while not ended.wait(0.02):
             largest = max(largest, journal_bytes())
 
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     watcher = threading.Thread(target=look)
     watcher.start()
-    code = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False).returncode
+    code = subprocess.run(command, env=environment(), check=False).returncode
     ended.set()
     watcher.join()
     if code != -signal.SIGKILL:
