@@ -23,12 +23,12 @@ import h5py
 from h5py import h5d, h5f
 
 from safeh5.applier.applier import Applier
+from safeh5.applier.evictions import CACHE_KEPT, allow_evictions, forbid_evictions
 from safeh5.applier.superblock import clear_open_mark
 from safeh5.errors import ApplyError, DiskFullError, NotHDF5Error, SafeH5Error
 from safeh5.events import Progress, logger, silent
 from safeh5.journal.failures import NO_SPACE
 from safeh5.operations.control import FileCreation
-from safeh5.options import MIB
 from safeh5.storage import Storage, TargetLock
 from safeh5.storage.copying import NoRoomError
 from safeh5.storage.interrupts import Uninterrupted
@@ -38,7 +38,6 @@ from safeh5.storage.redo import PAGE
 FENCE_SECONDS: Final = 60.0
 # h5py's own: the layer above replaces them for journaled files.
 _open_objects, _flush_file, _flush_dataset = h5f.get_obj_ids, h5f.flush, h5d.DatasetID.flush
-_CACHE_KEPT: Final = 4 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +153,7 @@ class Staging:
                 fileobj=below,
                 **creation.arguments(new=mode == "w"),
             )
-            _forbid_evictions(file.id)
+            forbid_evictions(file.id)
             return cls(place, fence, below, file, applied)
         except (OSError, RuntimeError, ValueError, KeyError) as error:
             latched = below.error
@@ -278,12 +277,12 @@ class Staging:
 
         Right after a checkpoint all of it is clean, so nothing is written by that.
         """
-        if self.file_id.get_mdc_size()[2] <= _CACHE_KEPT:
+        if self.file_id.get_mdc_size()[2] <= CACHE_KEPT:
             return
         with Uninterrupted():
-            _allow_evictions(self.file_id)
+            allow_evictions(self.file_id)
             self.file_id.links.exists(b"anything")
-            _forbid_evictions(self.file_id)
+            forbid_evictions(self.file_id)
 
     def drop(self) -> None:
         """Let go of the file without caring for what was not checkpointed."""
@@ -311,27 +310,6 @@ class Staging:
             self.file.id._close_open_objects(h5f.OBJ_ALL & ~h5f.OBJ_FILE)
             self.file.id._close_open_objects(h5f.OBJ_FILE)
             self.file.close()
-
-
-def _forbid_evictions(file_id: h5f.FileID) -> None:
-    """Let the metadata cache grow, and write nothing of it between flushes.
-
-    HDF5 allows that only with its automatic resizing off.
-    """
-    # HDF5 evicts when the size set is smaller than it was before: see `_allow_evictions`.
-    _configure_cache(file_id, evictions=False, size=2 * _CACHE_KEPT)
-
-
-def _allow_evictions(file_id: h5f.FileID) -> None:
-    """Have the metadata cache evict what is beyond `_CACHE_KEPT`, at the next look-up."""
-    _configure_cache(file_id, evictions=True, size=_CACHE_KEPT)
-
-
-def _configure_cache(file_id: h5f.FileID, *, evictions: bool, size: int) -> None:
-    config = file_id.get_mdc_config()
-    config.evictions_enabled, config.set_initial_size, config.initial_size = evictions, True, size
-    config.incr_mode = config.flash_incr_mode = config.decr_mode = 0
-    file_id.set_mdc_config(config)
 
 
 def wait_for_orphan(place: Place) -> None:
