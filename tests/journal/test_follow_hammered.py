@@ -1,0 +1,140 @@
+"""Following a journal that is written as fast as it goes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from safeh5.errors import JournalGoneError
+from safeh5.journal import JournalWriter, Kind
+from safeh5.journal.follow import Follower
+from safeh5.journal.format import encode_meta
+from safeh5.options import JournalOptions
+from tests.journal.building import (
+    SESSION_ID,
+    STORAGE,
+    scan_of,
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+def follow(directory: Path, after: int = 0, **options: object) -> Follower:
+    return Follower(STORAGE, directory, SESSION_ID, after, **options)  # type: ignore[arg-type]
+
+
+# --- a writer that hammers ------------------------------------------------------------------------
+
+WRITER = """
+import os, random, sys, time
+from pathlib import Path
+from safeh5.journal import Kind
+from safeh5.journal.format import encode_meta
+from tests.journal.building import anchor, begin, resume
+directory, seed, seconds = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+rng = random.Random(seed)
+open_ = resume if directory.exists() else begin
+writer = open_(directory, segment_bytes=60_000)
+stop, number, since = time.monotonic() + seconds, int(sys.argv[4]), 0
+while time.monotonic() < stop:
+    batch, size = writer.last_batch + 1, rng.choice([1, 1, 1, 3, 10])
+    kept = rng.random() > 0.1
+    for n in range(size):
+        payload = number.to_bytes(8, "little") if kept else bytes([255]) * 8
+        payload += time.time_ns().to_bytes(8, "little") + rng.randbytes(rng.choice([0, 10, 1000, 20_000]))
+        writer.append(Kind.OPERATION, encode_meta(op="write"), payload, batch=batch, whole=size == 1 and kept)
+        number += kept
+        if rng.random() < 0.1:
+            writer.sync()
+    if kept and size > 1:
+        writer.end_batch(batch)
+    elif not kept:
+        writer.abort_batch(batch)
+    if rng.random() < 0.7:
+        durable = writer.sync()
+        os.write(1, b"%d %d %d\\n" % (number, durable, time.time_ns()))
+    if len(sys.argv) > 5 and number - since > 300:
+        since = number
+        sys.stdout.flush()
+        sys.stdin.readline()   # the reader has passed
+        anchor(writer)
+writer.sync()
+os.write(1, b"%d %d %d\\n" % (number, writer.durable_lsn, time.time_ns()))
+"""
+
+
+def hammer(directory: Path, seed: int, seconds: float, number: int, *more: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(directory), str(seed), str(seconds), str(number), *more],
+        stdout=subprocess.PIPE, stdin=subprocess.PIPE, cwd=ROOT,
+    )  # fmt: skip
+
+
+def test_what_a_hammering_writer_acknowledges_is_seen_once_in_order_and_within_milliseconds(
+    tmp_path: Path,
+) -> None:
+    directory = tmp_path / "journal"
+    follower, got, acknowledged, delays = follow(directory), [], 0, []
+    for life in range(3):
+        process = hammer(directory, life, 1.5, len(got))
+        assert process.stdout is not None
+        os.set_blocking(process.stdout.fileno(), False)
+        stop, pending = time.monotonic() + 60, b""
+        while process.poll() is None and time.monotonic() < stop:
+            pending += process.stdout.read() or b""
+            *lines, pending = pending.split(b"\n")
+            told = time.time_ns()
+            try:
+                got += [int.from_bytes(frame.payload[:8], "little") for frame in follower.advance()]
+            except JournalGoneError:
+                # It does not exist yet.
+                continue
+            if lines and life < 2:
+                # It is up: let it live for a while.
+                stop = min(stop, time.monotonic() + 0.7)
+            for line in lines:
+                acknowledged, _, when = map(int, line.split())
+                assert len(got) >= acknowledged, "acknowledged, and not seen"
+                delays.append(told - when)
+        process.kill()
+        process.wait()
+        pending += process.stdout.read() or b""
+        if lines := pending.split(b"\n")[:-1]:
+            acknowledged = int(lines[-1].split()[0])
+        got += [int.from_bytes(frame.payload[:8], "little") for frame in follower.advance()]
+        assert len(got) >= acknowledged
+        process.stdout.close()
+        assert process.stdin is not None
+        process.stdin.close()
+        with JournalWriter.resume(STORAGE, directory, scan_of(directory), JournalOptions()) as writer:
+            writer.append(Kind.RESUME, encode_meta(purpose="recover"))
+        got += [int.from_bytes(frame.payload[:8], "little") for frame in follower.advance()]
+    assert got == list(range(len(got)))
+    assert len(got) > 300
+    # From the acknowledgement to the look that finds the record handed out: a turn of the loop.
+    assert sorted(delays)[len(delays) // 2] < 50e6
+
+
+def test_a_reader_that_keeps_up_sees_everything_of_a_journal_that_is_pruned(tmp_path: Path) -> None:
+    directory = tmp_path / "journal"
+    process = hammer(directory, 5, 2.0, 0, "prune")
+    assert process.stdin is not None
+    follower, got, turns = follow(directory), [], 0
+    while process.poll() is None:
+        try:
+            got += [int.from_bytes(frame.payload[:8], "little") for frame in follower.advance()]
+        except JournalGoneError:
+            continue
+        if len(got) > 300 * (turns + 1):
+            turns += 1
+            os.write(process.stdin.fileno(), b"\n")
+    got += [int.from_bytes(frame.payload[:8], "little") for frame in follower.advance()]
+    assert got == list(range(len(got)))
+    assert turns >= 2
+    assert not scan_of(directory).is_complete
+    assert process.stdout is not None
+    process.stdin.close()
+    process.stdout.close()
