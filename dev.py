@@ -186,7 +186,20 @@ def peers(arguments: Arguments) -> int:
 def packages(arguments: Arguments) -> int:
     """Let real packages write through `safeh5.File`, and kill them."""
     environment = Environment().ensure("test", "peers")
+    own_environments()
     return pytest(environment, "not slow", arguments or ["tests/peers/test_packages.py"])
+
+
+def own_environments() -> None:
+    """Make the environments of packages that do not go together with the newest NumPy or h5py."""
+    import tomllib
+
+    wanted = tomllib.loads((ROOT / "peers" / "environments.toml").read_text(encoding="utf-8"))
+    for name, what in wanted.items():
+        try:
+            Environment(f"build/venv-{name}", what["requirements"]).ensure()
+        except SystemExit as error:
+            say(f"{error}; the scenarios that need build/venv-{name} are skipped")
 
 
 def lint(arguments: Arguments) -> int:

@@ -6,12 +6,12 @@ import importlib.util
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import safeh5
+from peers.environments import python_of
 from peers.scenarios import SCENARIOS, Scenario
 from safeh5.testing.compare import differences
 
@@ -28,8 +28,11 @@ def _there(module: str) -> bool:
 @pytest.fixture(params=SCENARIOS)
 def name(request: pytest.FixtureRequest) -> str:
     found: str = request.param
-    missing = [module for module in SCENARIOS[found].needs if not _there(module.partition(".")[0])]
-    if missing:
+    scenario = SCENARIOS[found]
+    if python_of(scenario.environment) is None:
+        pytest.skip(f"needs the environment {scenario.environment}: python3 dev.py packages")
+    missing = [module for module in scenario.needs if not _there(module.partition(".")[0])]
+    if missing and not scenario.environment:
         pytest.skip(f"needs {', '.join(missing)}: python3 dev.py packages")
     return found
 
@@ -38,8 +41,9 @@ def live(name: str, path: Path, how: str, commit: int | None = None) -> tuple[in
     """Run a scenario in a process of its own; its exit status, and how many files it closed."""
     path.parent.mkdir()
     environ = dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    environ["PYTHONHASHSEED"] = "0"  # some write what they have in a set
     command = [
-        sys.executable,
+        str(python_of(SCENARIOS[name].environment)),
         "-m",
         "peers.live",
         name,
