@@ -62,32 +62,32 @@ class Decorations:
 
     # --- attributes -----------------------------------------------------------------
 
-    def attributes(self, step: Step) -> Iterator[tuple[Operation, bytes]]:
-        """The operations that set the attributes (and the comment) of a node.
+    def attributes(self, step: Step, out: list[tuple[Operation, bytes]]) -> None:
+        """Append to `out` the operations that set the attributes (and the comment) of a node.
 
         Raises
         ------
         InvalidTreeError
             If HDF5 cannot hold one, or one refers to nothing.
         """
-        node, path = step.node, step.path
+        node, path, quick = step.node, step.path, self._quick.attribute
         if node.stored is not None and node.stored.comment:
-            yield SetComment(path=path, comment=node.stored.comment), b""
+            out.append((SetComment(path=path, comment=node.stored.comment), b""))
         for name, value in self._attrs(node, path).items():
             _check_attribute_name(name, path)
             if value is None:
                 continue
-            if (quick := self._quick.attribute(value)) is not None:
-                kind, payload = quick
-                yield SetAttribute(path=path, name=name, type=kind[0], space=kind[1], packed=kind[2]), payload
+            if (known := quick(value)) is not None:
+                (kind, space, packed), payload = known
+                made = SetAttribute(path=path, name=name, type=kind, space=space, packed=packed)
+                out.append((made, payload))
                 continue
             with about(path, f"attribute {name!r}"):
-                attribute = make_attribute(self._scratch, value)
-                yield self._set(path, name, attribute)
+                out.append(self._set(path, name, make_attribute(self._scratch, value)))
 
     def _attrs(self, node: MicroData, path: str) -> dict[str, Any]:
         attrs = node.attrs
-        if type(attrs) is dict and (not attrs or (isinstance(node, _HOLDERS) and LABELS not in attrs)):
+        if type(attrs) is dict and (not attrs or (LABELS not in attrs and isinstance(node, _HOLDERS))):
             return attrs
         if not isinstance(attrs, Mapping):
             raise InvalidTypeError(
@@ -165,6 +165,8 @@ class Decorations:
 
 
 def _check_attribute_name(name: object, path: str) -> None:
+    if type(name) is str and name.isidentifier():
+        return  # most names; nothing below is in one
     if not isinstance(name, str):
         raise InvalidTypeError(f"{path} has an attribute named {name!r}, which is no string", dataset=path)
     if not name or "\0" in name:

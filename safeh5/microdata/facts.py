@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter, is_
 from types import NoneType
-from typing import Any, Union
+from typing import Any, Final, Union
 
 import h5py
 import msgspec
@@ -90,20 +91,29 @@ def facts_of(node: MicroDataset, scratch: Scratch) -> DatasetFacts:
     known = scratch.known.get(key)
     if known is None:
         known = scratch.known[key] = _new_facts(node, scratch)
+        _note_whole(known)
     # All but the values themselves depends on the key alone.
-    source = ArraySource(node.data, node.data.shape, item_weight(node.data.dtype), whole=_whole(known))
+    like = known.source
+    assert isinstance(like, ArraySource)
+    source = ArraySource(node.data, like.shape, like.item_bytes, like.sliced, like.whole)
     return DatasetFacts(known.type, known.space, known.layout, source)
 
 
-def _whole(known: DatasetFacts) -> bytes | None:
-    """The type of the values' bytes if these can be written as they lie in memory, else None."""
-    source = known.source
-    if not isinstance(source, ArraySource):
-        return None
-    if source.whole is None and source.data.size:
-        made = payload_of(np.empty(0, source.data.dtype), known.type, lambda reference: None)
-        source.whole = made.type if encode_type(source.data.dtype) == made.type else b""
-    return source.whole
+def _note_whole(facts: DatasetFacts) -> None:
+    """Note the type of the values' bytes if these can be written as they lie in memory."""
+    source = facts.source
+    if isinstance(source, ArraySource) and source.data.size:
+        made = payload_of(np.empty(0, source.data.dtype), facts.type, lambda reference: None)
+        if encode_type(source.data.dtype) == made.type:
+            source.whole = made.type
+
+
+_OPTIONS: Final = (
+    *("shape", "maxshape", "scaleoffset", "fillvalue", "fill_time", "resizable", "dtype", "compression"),
+    *("chunking", "compression_opts", "shuffle", "fletcher32", "track_times", "track_order"),
+)
+_options_of: Final = attrgetter(*_OPTIONS)
+_DEFAULTS: Final = _options_of(MicroDataset("", None))
 
 
 def _key(node: MicroDataset) -> Any:
@@ -114,6 +124,8 @@ def _key(node: MicroDataset) -> Any:
     data = node.data
     if type(data) is not np.ndarray or data.dtype.kind not in "iuf" or data.dtype.metadata:
         return None
+    if all(map(is_, _options_of(node), _DEFAULTS)):
+        return data.dtype, data.shape
     for value in (node.shape, node.maxshape, node.scaleoffset, node.fillvalue, node.fill_time):
         if value is not None:
             return None

@@ -27,6 +27,9 @@ class Names:
         # The highest index by stem: looked for once, else many nodes would cost their square.
         self._highest: dict[str, int] = {}
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._taken
+
     def name_of(self, node: MicroData) -> str:
         """The node's name, or for an indexed group the first free one past all indices in use."""
         stem = str(node.name)

@@ -9,8 +9,6 @@ before anything refers to it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 from h5py import h5t
@@ -77,9 +75,10 @@ def plan_write(
     steps = tuple(Placement(namespace, exist_ok=exist_ok, overwrite=overwrite).steps(root))
     scratch = Scratch(namespace.libver)
     facts: dict[MicroData, DatasetFacts] = {}
-    for step in steps:
-        if isinstance(step.node, MicroDataset):
-            with about(step.path, "the dataset"):
+    with about("/", "the dataset") as here:
+        for step in steps:
+            if isinstance(step.node, MicroDataset):
+                here.path = step.path
                 facts[step.node] = facts_of(step.node, scratch)
     return WritePlan(steps, facts, namespace, scratch)
 
@@ -162,9 +161,10 @@ class WritePlan:
         )
         out: list[tuple[Operation, Buffer]] = []
         for step in self.steps:
-            out += decorations.attributes(step)
+            decorations.attributes(step, out)
         for step in self.steps:
-            out += [(operation, b"") for operation in decorations.scales(step)]
+            if isinstance(step.node, MicroDataset):
+                out += [(operation, b"") for operation in decorations.scales(step)]
         return out
 
     def _data(self, step: Step, frame_bytes: int) -> Iterator[tuple[Operation, Buffer]]:
@@ -174,8 +174,14 @@ class WritePlan:
             return
         if isinstance(source, StoredSource) and step.action is Action.KEEP:
             source = StoredSource(source.dataset)
-        with _named(step.path):
+        try:
             yield from source.operations(self._sink(step), frame_bytes)
+        except InvalidTreeError as error:
+            # Name the node; errors of the user's own objects pass.
+            if error.dataset is None:
+                text = f"the data of {step.path} cannot be written: {error.message}"
+                raise type(error)(text, dataset=step.path) from error
+            raise
 
     def _sink(self, step: Step) -> Sink:
         facts = self._facts[step.node]
@@ -199,16 +205,3 @@ class WritePlan:
 
 def _refers(facts: DatasetFacts) -> bool:
     return bool(decode_type(facts.type).detect_class(h5t.REFERENCE))
-
-
-@contextmanager
-def _named(path: str) -> Iterator[Any]:
-    """Name the node in an error of ours; errors of the user's own objects pass."""
-    try:
-        yield
-    except InvalidTreeError as error:
-        if error.dataset is None:
-            raise type(error)(
-                f"the data of {path} cannot be written: {error.message}", dataset=path
-            ) from error
-        raise

@@ -52,12 +52,13 @@ class MicroData:
     def __init__(self, name: str, parent: str | None = "/", attrs: Attributes | None = None) -> None:
         self.name = name
         self.parent = "/" if parent is None else parent
-        if attrs is not None and not isinstance(attrs, Mapping):
+        # A dict is asked for first: trees of thousands of nodes are made of them.
+        if attrs is not None and type(attrs) is not dict and not isinstance(attrs, Mapping):
             raise InvalidTypeError(
                 f"the attributes of {self.path} are a {type(attrs).__name__}, not a mapping",
                 dataset=self.path,
             )
-        self.attrs: dict[str, Any] = dict(attrs or {})
+        self.attrs: dict[str, Any] = dict(attrs) if attrs else {}
 
     @property
     def path(self) -> str:

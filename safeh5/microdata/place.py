@@ -49,7 +49,10 @@ class Step:
     @property
     def exists(self) -> bool:
         """Whether what stood there before is still there after."""
-        return self.action in (Action.MERGE, Action.KEEP)
+        return self.action is not _CREATE and self.action is not _REPLACE
+
+
+_CREATE, _REPLACE = Action.CREATE, Action.REPLACE
 
 
 class Placement:
@@ -70,6 +73,7 @@ class Placement:
         self._seen: dict[int, str] = {}
         self._placed: dict[str, Step] = {}
         self._names: dict[str, Names] = {}
+        self._parents: dict[str, str] = {}
 
     def steps(self, root: MicroData | Sequence[MicroData]) -> Iterator[Step]:
         """The steps of all nodes, each group before its children.
@@ -88,9 +92,8 @@ class Placement:
             while pending:
                 step = pending.pop()
                 self._placed[step.path] = step
-                parent, _, name = step.path.rpartition("/")
-                if (names := self._names.get(parent or "/")) is not None:
-                    names.add(name)
+                if step.above is not None and (names := self._names.get(step.above.path)) is not None:
+                    names.add(step.path.rpartition("/")[2])
                 yield step
                 if isinstance(step.node, MicroDataGroup):
                     pending += reversed(self._children(step, step.node))
@@ -103,8 +106,11 @@ class Placement:
         parent = self._parent(root)
         above = self._placed.get(parent)
         fresh = above is not None and not above.exists
-        name = self._taken(parent, fresh).name_of(root)
-        return self._step(root, parent, name, above, fresh=fresh)
+        taken = self._taken(parent, fresh)
+        name = taken.name_of(root)
+        step = self._step(root, parent, name, above, fresh=fresh or name not in taken)
+        taken.add(name)
+        return step
 
     def _taken(self, parent: str, fresh: bool) -> Names:
         """The names in a group, with those that were placed; kept up by `steps`, for trees of many roots."""
@@ -117,6 +123,13 @@ class Placement:
         return names
 
     def _parent(self, root: MicroData) -> str:
+        """The group that holds the top of a tree; one that was found stays a group, so each is looked for once."""
+        known = self._parents.get(root.parent) if type(root.parent) is str else None
+        if known is None:
+            known = self._parents[root.parent] = self._found_parent(root)
+        return known
+
+    def _found_parent(self, root: MicroData) -> str:
         if not isinstance(root.parent, str):
             raise InvalidTypeError(f"the parent of {root.name} is a {type(root.parent).__name__}, not a path")
         parent = "/" + "/".join(part for part in root.parent.split("/") if part not in ("", "."))
@@ -139,13 +152,13 @@ class Placement:
                     f"a child of {step.path} is a {type(child).__name__}, not a MicroData", dataset=step.path
                 )
             check_name(child, step.path)
-        # Names that are given come first: an index is counted past them too.
-        given = [str(child.name) for child in group.children if not is_indexed(child)]
-        taken = Names(here | set(given))
+        taken = self._numbered(here, group)
         steps, used = [], set()
         for child in group.children:
-            name = taken.name_of(child)
-            taken.add(name)
+            name = child.name
+            if taken is not None and is_indexed(child):
+                name = taken.name_of(child)
+                taken.add(name)
             if name in used:
                 path = join(step.path, name)
                 raise InvalidTreeError(f"two nodes are named {path}", dataset=path)
@@ -153,11 +166,19 @@ class Placement:
             steps.append(self._step(child, step.path, name, step, fresh=name not in here))
         return steps
 
+    @staticmethod
+    def _numbered(here: set[str], group: MicroDataGroup) -> Names | None:
+        """The names that an index is counted past: those that are there, and those given; None for no index."""
+        if not any(map(is_indexed, group.children)):
+            return None
+        return Names(here.union(child.name for child in group.children if not is_indexed(child)))
+
     def _step(self, node: MicroData, parent: str, name: str, above: Step | None, *, fresh: bool) -> Step:
-        path = join(parent, name)
+        path = f"/{name}" if parent == "/" else f"{parent}/{name}"
         self._refuse_second_sight(node, path)
-        kind = None if fresh else self._namespace.kind(path)
-        return Step(node, path, self._action(node, path, kind), above)
+        if fresh:
+            return Step(node, path, _CREATE, above)
+        return Step(node, path, self._action(node, path, self._namespace.kind(path)), above)
 
     def _refuse_second_sight(self, node: MicroData, path: str) -> None:
         if path in self._placed:
@@ -209,6 +230,8 @@ def _refuse_cycles(top: MicroData) -> None:
 
     Looked for before anything else: in a cycle no path means anything.
     """
+    if not isinstance(top, MicroDataGroup) or not _groups(top):
+        return
     inside: dict[int, str] = {}
     done: set[int] = set()
     pending: list[tuple[MicroData, str | None]] = [(top, "/" if _is_root(top) else join("/", str(top.name)))]
@@ -250,6 +273,8 @@ def _kind(node: MicroData) -> Kind:
 def check_name(node: MicroData, parent: str) -> None:
     """Raise `InvalidTreeError` unless HDF5 can hold the name of `node`."""
     name = node.name
+    if type(name) is str and name.isidentifier():
+        return  # most names; nothing below is in one
     if not isinstance(name, str):
         raise InvalidTypeError(
             f"a node in {parent} has a {type(name).__name__} for a name: {name!r}", dataset=parent

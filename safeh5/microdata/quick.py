@@ -67,12 +67,12 @@ class Quick:
 def _key_and_payload(value: Any) -> tuple[Any, bytes] | None:
     """What the kind depends on, and the bytes; None for values that are not simple."""
     kind = type(value)
+    if kind is float:
+        return float, _FLOAT(value)
     if kind is str:
         return _of_text(value)
     if kind is int:
         return (int, _INT(value)) if -(2**63) <= value < 2**63 else None
-    if kind is float:
-        return float, _FLOAT(value)
     if kind is bool:
         return bool, _BOOL(value)
     if kind in _SCALARS:

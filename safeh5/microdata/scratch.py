@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import uuid
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import h5py
 import msgspec
@@ -32,32 +32,32 @@ class about:
     Parameters
     ----------
     path : str
-        The node's path.
+        The node's path; may be changed inside, from node to node.
     what : str
         Which part of it, as a noun: ``"the data"``.
     """
 
-    __slots__ = ("_path", "_what")
+    __slots__ = ("_what", "path")
 
     def __init__(self, path: str, what: str) -> None:
-        self._path, self._what = path, what
+        self.path, self._what = path, what
 
-    def __enter__(self) -> None:
-        """Nothing to prepare: one is entered for each part of each node."""
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, InvalidTreeError):
             if error.dataset is None:
-                raise type(error)(self._sentence(error.message), dataset=self._path) from error
+                raise type(error)(self._sentence(error.message), dataset=self.path) from error
         elif isinstance(error, TypeError):
-            raise InvalidTypeError(self._sentence(error), dataset=self._path) from error
+            raise InvalidTypeError(self._sentence(error), dataset=self.path) from error
         elif isinstance(error, _REFUSALS):
-            raise InvalidTreeError(self._sentence(error), dataset=self._path) from error
+            raise InvalidTreeError(self._sentence(error), dataset=self.path) from error
 
     def _sentence(self, cause: object) -> str:
-        return f"{self._what} of {self._path} cannot be written: {cause}"
+        return f"{self._what} of {self.path} cannot be written: {cause}"
 
 
 class Scratch:

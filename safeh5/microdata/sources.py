@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,11 @@ from safeh5.microdata.blocks import boxes, shifted, slices
 from safeh5.microdata.payloads import Payload, as_buffer, payload_of
 from safeh5.operations.model import AppendData, Box, Operation, WriteData
 from safeh5.operations.values import Describe
+from safeh5.options import KIB
 
 Written = Iterator[tuple[Operation, Buffer]]
+
+_FEW: Final = 4 * KIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +96,9 @@ class ArraySource:
             return
         path = sink.path
         if self.whole and self.data.nbytes <= limit and self.data.shape == self.shape:
-            selection = _everything(self.shape)
-            yield WriteData(path=path, type=self.whole, selection=selection), as_buffer(self.data)
+            # A few bytes are copied faster than looked at.
+            data = self.data.tobytes() if self.data.nbytes <= _FEW else as_buffer(self.data)
+            yield WriteData(path=path, type=self.whole, selection=_everything(self.shape)), data
             return
         data = self.data if self.sliced else np.asarray(self.data)
         if tuple(data.shape) != self.shape:

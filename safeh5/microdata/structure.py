@@ -88,18 +88,20 @@ class Structure:
         InvalidTreeError, ObjectExistsError
             If a link has no target, or what is kept is not what the node says.
         """
-        there = {step.path for step in steps if step.exists}
-        planned = {step.path for step in steps} - there
+        with about("/", "the node") as here:
+            every = []
+            for step in steps:
+                here.path = step.path
+                every.append(self._made(step))
         waiting: list[Made] = []
         last: dict[str, str] = {}
-        for step in steps:
-            with about(step.path, "the node"):
-                made = self._made(step)
-            if step.exists:
-                self._check_kept(step, made)
+        for made in every:
+            if made.step.exists:
+                self._check_kept(made)
             else:
-                waiting.append(_in_group(made, last))
-        return list(_in_order(waiting, there, planned))
+                _wait_in_group(made, last)
+                waiting.append(made)
+        return list(_in_order(waiting))
 
     def _made(self, step: Step) -> Made:
         node, path = step.node, step.path
@@ -107,12 +109,12 @@ class Structure:
             return Made(step, _group(node, path))
         if isinstance(node, MicroDataset):
             facts = self._facts[node]
-            committed = self.committed(facts.committed, path)
+            committed = None if facts.committed is None else self.committed(facts.committed, path)
             operation = CreateDataset(
                 path=path,
                 type=facts.type,
                 space=facts.space,
-                layout=self._layout(facts),
+                layout=self._layout(facts) if facts.layout.virtual else facts.layout,
                 committed_type=committed,
             )
             return Made(step, operation, (committed,) if committed else ())
@@ -126,7 +128,7 @@ class Structure:
     def _layout(self, facts: DatasetFacts) -> Layout:
         """The layout, with virtual sources in the same file named as they are named there."""
         sources = tuple(self._source(source, facts.owner) for source in facts.layout.virtual)
-        return msgspec.structs.replace(facts.layout, virtual=sources) if sources else facts.layout
+        return msgspec.structs.replace(facts.layout, virtual=sources)
 
     def _source(self, source: VirtualSource, owner: h5d.DatasetID) -> VirtualSource:
         if source.file != ".":
@@ -169,8 +171,9 @@ class Structure:
 
     # --- what stands there and stays ------------------------------------------------
 
-    def _check_kept(self, step: Step, made: Made) -> None:
+    def _check_kept(self, made: Made) -> None:
         """Raise `ObjectExistsError` unless what stands there is what the node says."""
+        step = made.step
         if step.action is not Action.KEEP:
             return
         difference = self._difference(step.path, made.operation)
@@ -224,14 +227,14 @@ def _text(value: object, path: str) -> str:
     return value
 
 
-def _in_group(made: Made, last: dict[str, str]) -> Made:
-    """`made`, waiting for its group and, if that tracks the order of links, for the link before it."""
+def _wait_in_group(made: Made, last: dict[str, str]) -> None:
+    """Have `made` wait for its group and, if that tracks the order of links, for the link before it."""
     above = made.step.above
-    if above is None:
-        return made
-    sibling = last.get(above.path) if _tracks(above.node) else None
-    last[above.path] = made.step.path
-    return Made(made.step, made.operation, (*made.needs, above.path), sibling)
+    if above is not None:
+        made.needs = (*made.needs, above.path)
+        if _tracks(above.node):
+            made.sibling = last.get(above.path)
+            last[above.path] = made.step.path
 
 
 def _tracks(node: MicroData) -> bool:
@@ -240,21 +243,21 @@ def _tracks(node: MicroData) -> bool:
     return isinstance(node, MicroDataGroup) and bool(node.track_order)
 
 
-def _in_order(waiting: list[Made], there: set[str], planned: set[str]) -> Iterator[Operation]:
+def _in_order(waiting: list[Made]) -> Iterator[Operation]:
     """The operations, what must wait for others in later rounds.
 
     Rounds end: groups and datatypes need their group only, and nothing that a
     hard link or a dataset needs is one of those. Where the order of links
     cannot be kept as well, it yields.
     """
-    missing, keep_order = planned - there, True
+    missing, keep_order, replace = {made.step.path for made in waiting}, True, Action.REPLACE
     while waiting:
         later = []
         for made in waiting:
             if not missing.isdisjoint(made.needs) or (keep_order and made.sibling in missing):
                 later.append(made)
                 continue
-            if made.step.action is Action.REPLACE:
+            if made.step.action is replace:
                 yield Delete(path=made.step.path)
             yield made.operation
             missing.discard(made.step.path)

@@ -72,8 +72,10 @@ class MicroDataGroup(MicroData):
         indexed: bool | None = None,
     ) -> None:
         super().__init__(name, parent, attrs)
-        self.attrs.setdefault("machine_id", platform.node())
-        self.attrs.setdefault("timestamp", datetime.now().strftime("%Y_%m_%d-%H_%M_%S"))
+        if "machine_id" not in self.attrs:
+            self.attrs["machine_id"] = platform.node()
+        if "timestamp" not in self.attrs:
+            self.attrs["timestamp"] = datetime.now().strftime("%Y_%m_%d-%H_%M_%S")
         self.children: list[MicroData] = []
         self.track_order = track_order
         self.indexed = isinstance(name, str) and name.endswith("_") if indexed is None else indexed
@@ -148,6 +150,8 @@ class MicroDataGroup(MicroData):
 
 
 def _listed(children: Iterable[MicroData], group: MicroDataGroup) -> list[MicroData]:
+    if type(children) is list:
+        return children
     if isinstance(children, str) or not isinstance(children, Iterable):
         raise InvalidTypeError(
             f"children of {group.path} are a {type(children).__name__}, not a MicroData or a list of them",
@@ -158,12 +162,13 @@ def _listed(children: Iterable[MicroData], group: MicroDataGroup) -> list[MicroD
 
 def _tell_parents(group: MicroDataGroup, nodes: list[MicroData]) -> None:
     """Set `parent` of `nodes` and everything below them, each node once even in a cycle."""
-    pending, seen = [(group.path, node) for node in nodes], {id(group)}
+    pending, seen = [(group.path, nodes)], {id(group)}
     while pending:
-        parent, node = pending.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        node.parent = parent
-        if isinstance(node, MicroDataGroup):
-            pending += [(node.path, child) for child in node.children]
+        parent, children = pending.pop()
+        for node in children:
+            if id(node) in seen:
+                continue
+            node.parent = parent
+            if isinstance(node, MicroDataGroup):
+                seen.add(id(node))
+                pending.append((node.path, node.children))

@@ -7,15 +7,21 @@ still refuse an operation. In doubt it could.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, cast
 
 from h5py import h5t
 
 from safeh5._typing import Buffer
-from safeh5.operations import model
 from safeh5.operations.many import put_together
-from safeh5.operations.model import Operation, SingleOperation
+from safeh5.operations.model import (
+    CreateDataset,
+    CreateGroup,
+    Operation,
+    SetAttribute,
+    SingleOperation,
+    WriteData,
+)
 from safeh5.operations.values import decode_type, is_plain
 from safeh5.options import KIB
 
@@ -46,17 +52,19 @@ class Packer:
         self._small: list[tuple[SingleOperation, bytes]] = []
         self._bytes = 0
 
-    def add(self, operation: Operation, payload: Buffer) -> None:
-        """Journal an operation, at the latest with `flush`; the payload may be changed afterwards."""
-        size = len(payload) if isinstance(payload, bytes) else memoryview(payload).nbytes
-        if not self._is_sure(operation) or size > _SMALL:
-            self.flush()
-            self._record(operation, payload, self._is_sure(operation))
-            return
-        self._small.append((cast(SingleOperation, operation), bytes(payload)))
-        self._bytes += size
-        if self._bytes >= _RECORD_BYTES or len(self._small) >= _RECORD_OPERATIONS:
-            self.flush()
+    def take(self, operations: Iterable[tuple[Operation, Buffer]]) -> None:
+        """Journal operations, at the latest with `flush`; each payload may be changed when the next is asked for."""
+        sure = self._is_sure
+        for operation, payload in operations:
+            size = len(payload) if type(payload) is bytes else memoryview(payload).nbytes
+            if size > _SMALL or not sure(operation):
+                self.flush()
+                self._record(operation, payload, sure(operation))
+                continue
+            self._small.append((cast(SingleOperation, operation), bytes(payload)))
+            self._bytes += size
+            if self._bytes >= _RECORD_BYTES or len(self._small) >= _RECORD_OPERATIONS:
+                self.flush()
 
     def flush(self) -> None:
         """Journal what was held back."""
@@ -68,19 +76,15 @@ class Packer:
                 self._record(operation, payload, True)
 
     def _is_sure(self, operation: Operation) -> bool:
-        kind = type(operation)
-        if kind is model.SetAttribute:
-            assert isinstance(operation, model.SetAttribute)
+        if isinstance(operation, SetAttribute):
             return operation.committed_type is None and (not operation.packed or _is_text(operation.type))
-        if kind is model.WriteData:
-            assert isinstance(operation, model.WriteData)
+        if isinstance(operation, WriteData):
             return operation.path in self._made and (not operation.packed or _is_text(operation.type))
-        if kind is model.CreateDataset:
-            assert isinstance(operation, model.CreateDataset)
+        if isinstance(operation, CreateDataset):
             return self._is_simple(operation)
-        return kind is model.CreateGroup
+        return isinstance(operation, CreateGroup)
 
-    def _is_simple(self, made: model.CreateDataset) -> bool:
+    def _is_simple(self, made: CreateDataset) -> bool:
         layout = made.layout
         simple = (
             made.committed_type is None

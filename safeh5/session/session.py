@@ -167,8 +167,7 @@ class Session(SessionCore):
             with reading(self._workspace), Uncollected():
                 plan = plan_write(tree, FileNamespace(self._look()), exist_ok=exist_ok, overwrite=overwrite)
             packer = Packer(self._record)
-            for operation, payload in plan.operations(self._options.frame_bytes):
-                packer.add(operation, payload)
+            packer.take(plan.operations(self._options.frame_bytes))
             packer.flush()
             for path in plan.paths.values():
                 # What stood there may have been made anew; a stream on it would not know.

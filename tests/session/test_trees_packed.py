@@ -180,7 +180,7 @@ def test_only_what_libhdf5_is_sure_to_take_waits() -> None:
         model.CreateHardLink(path="/h", target="/a"),
     ]
     for operation in doubtful:
-        packer.add(operation, b"")
+        packer.take([(operation, b"")])
     assert sure == [False] * len(doubtful)
     for operation in (
         model.CreateGroup(path="/g"),
@@ -188,7 +188,7 @@ def test_only_what_libhdf5_is_sure_to_take_waits() -> None:
         model.WriteData(path="/g/d", type=i4),
         model.SetAttribute(path="/g", name="a", type=i4, space=space),
     ):
-        packer.add(operation, b"")
+        packer.take([(operation, b"")])
     assert len(sure) == len(doubtful)
     packer.flush()
     assert sure[len(doubtful) :] == [True] * 4
