@@ -16,6 +16,9 @@ from safeh5.errors import InvalidOptionError
 KIB = 1024
 MIB = 1024 * KIB
 
+SNAPSHOT_BYTES = 256 * MIB
+"""How much old content is kept for one live view, unless it asks for another limit."""
+
 
 class Durability(StrEnum):
     """When a call that changes something may return."""

@@ -13,9 +13,8 @@ from safeh5.cli.outcome import outcome
 from safeh5.cli.progress import shown_progress
 from safeh5.cli.text import facts, number, say, size
 from safeh5.options import VerifyLevel
-from safeh5.verify import VerifyReport
+from safeh5.verify import STALL_SECONDS, VerifyReport
 from safeh5.verify import verify as read_all
-from safeh5.verify.check import STALL_SECONDS
 
 MOST_LINES = 50
 

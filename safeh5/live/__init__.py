@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from safeh5.live.changes import TailItem
-from safeh5.live.ending import TailEnd
-from safeh5.live.source import Shows
-from safeh5.live.tail import Tail
-from safeh5.live.view import LiveState, LiveView, open_view
-from safeh5.storage import Storage
-from safeh5.storage.snapshot import LIMIT
+from safeh5._lazy import lazily
+from safeh5.options import SNAPSHOT_BYTES
+
+if TYPE_CHECKING:
+    from safeh5.live.changes import TailItem
+    from safeh5.live.ending import TailEnd
+    from safeh5.live.source import Shows
+    from safeh5.live.tail import Tail
+    from safeh5.live.view import LiveState, LiveView
+    from safeh5.storage import Storage
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "safeh5.live.changes": "TailItem",
+            "safeh5.live.ending": "TailEnd",
+            "safeh5.live.source": "Shows",
+            "safeh5.live.tail": "Tail",
+            "safeh5.live.view": "LiveState LiveView",
+        },
+    )
 
 __all__ = ["LiveState", "LiveView", "Shows", "Tail", "TailEnd", "TailItem", "live"]
 
 
 def live(
-    path: str | os.PathLike[str], *, keep_bytes: int = LIMIT, storage: Storage | None = None
+    path: str | os.PathLike[str], *, keep_bytes: int = SNAPSHOT_BYTES, storage: Storage | None = None
 ) -> LiveView:
     """Look at a file that a session is writing, in this process or another.
 
@@ -46,4 +61,7 @@ def live(
     NotHDF5Error, NotReadableError
         The file cannot be read.
     """
+    from safeh5.live.view import open_view
+    from safeh5.storage import Storage
+
     return open_view(path, keep_bytes, storage or Storage())

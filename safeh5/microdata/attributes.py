@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from safeh5._typing import Buffer
 from safeh5.errors import InvalidTreeError, InvalidTypeError
 from safeh5.microdata.facts import DatasetFacts
 from safeh5.microdata.labels import LABELS, expand_labels
@@ -62,7 +63,7 @@ class Decorations:
 
     # --- attributes -----------------------------------------------------------------
 
-    def attributes(self, step: Step, out: list[tuple[Operation, bytes]]) -> None:
+    def attributes(self, step: Step, out: list[tuple[Operation, Buffer]]) -> None:
         """Append to `out` the operations that set the attributes (and the comment) of a node.
 
         Raises

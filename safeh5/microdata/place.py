@@ -123,7 +123,7 @@ class Placement:
         return names
 
     def _parent(self, root: MicroData) -> str:
-        """The group that holds the top of a tree; one that was found stays a group, so each is looked for once."""
+        """The group that holds the top of a tree; what was found to be one stays one."""
         known = self._parents.get(root.parent) if type(root.parent) is str else None
         if known is None:
             known = self._parents[root.parent] = self._found_parent(root)
@@ -168,7 +168,7 @@ class Placement:
 
     @staticmethod
     def _numbered(here: set[str], group: MicroDataGroup) -> Names | None:
-        """The names that an index is counted past: those that are there, and those given; None for no index."""
+        """The names that an index is counted past, those given too; None where none is needed."""
         if not any(map(is_indexed, group.children)):
             return None
         return Names(here.union(child.name for child in group.children if not is_indexed(child)))

@@ -53,7 +53,7 @@ class Packer:
         self._bytes = 0
 
     def take(self, operations: Iterable[tuple[Operation, Buffer]]) -> None:
-        """Journal operations, at the latest with `flush`; each payload may be changed when the next is asked for."""
+        """Journal operations, at the latest with `flush`; a payload must last until the next is asked for."""
         sure = self._is_sure
         for operation, payload in operations:
             size = len(payload) if type(payload) is bytes else memoryview(payload).nbytes

@@ -8,7 +8,6 @@ doing it once.
 
 from __future__ import annotations
 
-import asyncio
 import operator
 import time
 from collections import deque
@@ -289,6 +288,8 @@ class Stream:
 
 
 async def _in_thread(function: Callable[..., _Result], *args: Any) -> _Result:
+    import asyncio  # it takes as long to import as NumPy
+
     return await asyncio.to_thread(function, *args)
 
 

@@ -28,7 +28,7 @@ from typing import Final, Self
 
 from safeh5.errors import LiveViewExpiredError
 from safeh5.events import logger
-from safeh5.options import MIB
+from safeh5.options import SNAPSHOT_BYTES
 from safeh5.storage.files import Storage, StrPath
 from safeh5.storage.handles import RandomFile
 from safeh5.storage.pager import completes, slot_path
@@ -36,9 +36,6 @@ from safeh5.storage.readonly import ReadOnlyFile
 from safeh5.storage.redo import HEADER, PAGE, SLOTS, Redo, latest
 from safeh5.storage.registration import Registration, expired
 from safeh5.storage.undo import Header
-
-LIMIT: Final = 256 * MIB
-"""How much old content is kept for one reader, unless it asks for another limit."""
 
 _SEQUENCE_AT: Final = slice(32, 40)
 _SECONDS: Final = 10.0
@@ -76,7 +73,7 @@ class SnapshotFile(ReadOnlyFile):
         session: bytes,
         shown: StrPath | None = None,
         *,
-        limit: int = LIMIT,
+        limit: int = SNAPSHOT_BYTES,
     ) -> Self | None:
         """The last checkpoint of the staging file at `path`; None when it has none.
 

@@ -21,7 +21,7 @@ from safeh5.storage.pager import slot_path
 from safeh5.storage.readers import NEW, RESERVE, reader_path
 from safeh5.storage.redo import HEADER, PAGE, SLOTS, VERSION, Redo
 from safeh5.storage.undo import Header, pack_record
-from safeh5.verify.check import STALL_SECONDS
+from safeh5.verify import STALL_SECONDS
 from tests.docs.pages import DOCS, blocks, in_code, table
 
 EXAMPLE = Redo(b"\x5a\xfe" * 8, 1, 10, 8192, {1: bytes(range(256)) * 16})

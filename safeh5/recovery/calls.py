@@ -1,0 +1,169 @@
+"""What a caller asks recovery for: `status` looks, `recover` does what was planned."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+
+import msgspec
+
+from safeh5.errors import ApplyError, FreeSpaceError, InvalidOptionError, SafeH5Error
+from safeh5.events import Progress, silent
+from safeh5.options import VerifyLevel, choose
+from safeh5.recovery.act import carry_out
+from safeh5.recovery.describe import (
+    damage_report,
+    status_report,
+    torn_report,
+    unfinished_report,
+    unreadable_report,
+)
+from safeh5.recovery.evidence import Evidence, examine
+from safeh5.recovery.leftovers import release_reserve, remove_leftovers
+from safeh5.recovery.locking import lock_target, require_file
+from safeh5.recovery.plan import Plan, Step, make_plan
+from safeh5.recovery.report import Action, RecoveryReport, StatusReport
+from safeh5.storage import Names, Storage, find_sidecars
+
+
+def status(path: str | os.PathLike[str], *, storage: Storage | None = None) -> StatusReport:
+    """What stands at `path`: clean, live, interrupted, in doubt, damaged.
+
+    Parameters
+    ----------
+    path : path-like
+        An HDF5 file, or the sidecar directory of its session.
+
+    Returns
+    -------
+    StatusReport
+        Nothing is changed by asking, not even for a session that is running.
+    """
+    names = Names.of(path)
+    require_file(names)
+    return status_report(examine(storage or Storage(), names))
+
+
+def status_tree(
+    directory: str | os.PathLike[str], *, storage: Storage | None = None
+) -> Iterator[StatusReport]:
+    """The status of every target at or below `directory` that has a session or remains of one."""
+    for names in find_sidecars(directory):
+        try:
+            require_file(names)
+            yield status_report(examine(storage or Storage(), names))
+        except (SafeH5Error, OSError) as error:
+            # One sidecar that cannot be read hides no other.
+            yield unreadable_report(names, error)
+
+
+def recover(
+    path: str | os.PathLike[str],
+    action: Action | str = Action.REPLAY,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    dry_run: bool = False,
+    purge: bool = False,
+    verify: VerifyLevel | str = VerifyLevel.NONE,
+    lock_timeout: float = 0.0,
+    progress: Progress = silent,
+    storage: Storage | None = None,
+) -> RecoveryReport:
+    """Finish or undo an interrupted session.
+
+    Parameters
+    ----------
+    path : path-like
+        The target, or its sidecar.
+    action : {"replay", "rollback", "salvage"}
+        Replay applies everything acknowledged and commits. Roll back leaves
+        the target as it is and keeps the sidecar aside. Salvage goes past
+        damage in the journal and past what HDF5 refuses, commits the rest,
+        keeps the sidecar and the old target aside, and lists every loss.
+    output : path-like, optional
+        Write the result here instead, and touch neither target nor sidecar.
+    dry_run : bool
+        Only say what would be done.
+    purge : bool
+        With a roll back, delete the sidecar for good.
+    verify : {"none", "structure", "full"}
+        How much of the new file to read again before it replaces the target.
+    lock_timeout : float
+        Seconds to wait for the lock.
+    progress : callable, optional
+        Gets `ProgressEvent` while copying and replaying.
+
+    Returns
+    -------
+    RecoveryReport
+        What was done. The target then is the new file, on disk. Calling again,
+        also after a crash in the middle, is safe.
+
+    Raises
+    ------
+    SessionLockedError
+        If the session is running.
+    CorruptJournalError
+        If acknowledged bytes are damaged and `action` is not ``"salvage"``.
+    TargetChangedError
+        If somebody else wrote the target since the session began.
+    """
+    started = time.monotonic()
+    chosen, level = choose(Action, action, "action"), choose(VerifyLevel, verify, "verify")
+    if purge and chosen is not Action.ROLLBACK:
+        raise InvalidOptionError("purge goes with a roll back only")
+    disk, names = storage or Storage(), Names.of(path)
+    require_file(names)
+    target = None if output is None else os.path.realpath(os.fspath(output))
+    if dry_run:
+        evidence = examine(disk, names)
+        return _dry(evidence, make_plan(evidence, chosen, output=target, purge=purge), target)
+    lock = lock_target(disk, names, lock_timeout)
+
+    def attempt() -> RecoveryReport:
+        evidence = examine(disk, names, locked=False)
+        plan = make_plan(evidence, chosen, output=target, purge=purge)
+        act = partial(carry_out, disk, evidence, output=target, verify=level, progress=progress)
+        try:
+            return act(plan)
+        except ApplyError as error:
+            if chosen is not Action.SALVAGE or error.lsn is None or Step.REPLAY not in plan.steps:
+                raise
+            # The journal is sound and HDF5 refuses a record of it: go on without its batch.
+            return act(make_plan(evidence, chosen, output=target, refused=True))
+
+    try:
+        remove_leftovers(disk, names)
+        try:
+            report = attempt()
+        except FreeSpaceError:
+            # The session has set room aside for its end, and this is it.
+            if not release_reserve(disk, names):
+                raise
+            report = attempt()
+    finally:
+        with suppress(OSError):
+            # Released in any case; what may fail is removing the file.
+            lock.release(remove=True)
+    return msgspec.structs.replace(report, seconds=time.monotonic() - started)
+
+
+def _dry(evidence: Evidence, plan: Plan, output: str | None) -> RecoveryReport:
+    scan = evidence.scan
+    return RecoveryReport(
+        target=evidence.names.target,
+        action=plan.action,
+        before=plan.condition,
+        dry_run=True,
+        plan=tuple(step.value for step in plan.steps),
+        result=output,
+        records=0 if scan is None else scan.records,
+        bytes=0 if scan is None else scan.record_bytes,
+        torn=torn_report(scan),
+        unfinished=unfinished_report(scan),
+        damage=damage_report(scan),
+        warnings=plan.warnings,
+    )
