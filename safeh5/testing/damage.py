@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -96,13 +96,13 @@ class Damage:
             path.rename(path.with_name(_renamed(self.file)))
         else:
             before = path.read_bytes()
-            after = self._content(before, [Path(other, self.file) for other in others])
+            after = self._content(before, others)
             if after == before:
                 raise NoEffectError(f"{self} changes nothing")
             path.write_bytes(after)
             assert path.read_bytes() == after
 
-    def _content(self, data: bytes, others: Sequence[Path]) -> bytes:
+    def _content(self, data: bytes, others: Sequence[str | os.PathLike[str]]) -> bytes:
         start, stop = self.offset, min(self.offset + self.length, len(data))
         match self.kind:
             case Kind.FLIP:
@@ -122,7 +122,7 @@ class Damage:
             case Kind.SWAP:
                 return _put(_put(data, self.second, data[start:stop]), start, self._block(data, self.second))
             case _:
-                return self._from_elsewhere(data, others[self.other % len(others)])
+                return self._from_elsewhere(data, Path(others[self.other % len(others)], self.file))
 
     def _from_elsewhere(self, data: bytes, other: Path) -> bytes:
         if not other.exists():
@@ -166,7 +166,11 @@ def random_damage(
     weight : str
         Files whose names begin so are drawn twice as often as all others together.
     """
-    sizes = files_of(directory)
+    return draw_damage(chance, files_of(directory), len(others), weight)
+
+
+def draw_damage(chance: random.Random, sizes: Mapping[str, int], others: int = 0, weight: str = "") -> Damage:
+    """The same for files whose names and sizes are known, and so many other directories."""
     preferred = sorted(name for name in sizes if weight and name.startswith(weight))
     file = chance.choice(preferred if preferred and chance.random() < 2 / 3 else sorted(sizes))
     kinds = [kind for kind in Kind if others or not kind.needs_other]
@@ -181,7 +185,7 @@ def random_damage(
         length=chance.choice([1, 8, 48, 64, 128, 512, 4096]),
         second=chance.randrange(size) // aligned * aligned,
         bit=chance.randrange(8),
-        other=chance.randrange(len(others)) if others else 0,
+        other=chance.randrange(others) if others else 0,
     )
 
 

@@ -14,7 +14,7 @@ from safeh5.testing.damage import Damage, Kind, NoEffectError, copy_of
 from safeh5.testing.harness.registry import replay, run
 from safeh5.testing.harness.settings import Settings
 from safeh5.testing.modes import model
-from safeh5.testing.modes.damage import _check
+from safeh5.testing.modes.damage_check import check
 from safeh5.testing.modes.templates import make_templates
 
 
@@ -37,14 +37,14 @@ def test_a_planted_bug_in_salvage_is_found_by_damage(tmp_path: Path, monkeypatch
     damage = Damage(Kind.SWAP, "journal-00000001.log", offset=720, length=512, second=1376)
     damaged = copy_of(template.directory, tmp_path / "damaged")
     damage.apply(damaged / "run.h5.safeh5")
-    _check(damaged, tmp_path / "scratch", template, damage)
+    check(damaged, tmp_path / "scratch", template, damage)
 
     def nothing_is_left_out(audit: Any, batch: int, lsn: int) -> None:
         pass
 
     monkeypatch.setattr(salvage, "_leave_out", nothing_is_left_out)
     with pytest.raises(AssertionError):
-        _check(damaged, tmp_path / "scratch", template, damage)
+        check(damaged, tmp_path / "scratch", template, damage)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in (Kind.MISSING, Kind.RENAMED)])

@@ -80,6 +80,7 @@ def _run(given: argparse.Namespace, program: str) -> int:
         given.first,
         not given.no_shrink,
         program,
+        given.jobs,
     )
     report = registry.run(given.mode, settings)
     sys.stdout.write((report.to_json() if given.json else report.to_text()) + "\n")
@@ -125,6 +126,7 @@ def _parser(program: str, corpus: Path) -> argparse.ArgumentParser:
         mode.add_argument("--first", action="store_true", help="stop at the first failure")
         mode.add_argument("--no-shrink", action="store_true", help="keep failures as large as they are")
         mode.add_argument("--workload", type=Path, metavar="FILE.py", help="a script of yours")
+        mode.add_argument("--jobs", type=_count, metavar="N", help="processes at a time (default: the cores)")
         _add_corpus(mode, corpus)
     again = modes.add_parser("replay", help="Do kept failures again: the given ones, or all")
     again.add_argument("files", type=Path, nargs="*")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,8 @@ class Settings:
         Stop at the first failure.
     shrink : bool
         Make what failed small before it is kept.
+    jobs : int, optional
+        How many processes at a time, for modes that can use more than one; else one for each core.
     program : str
         What stands before ``replay`` in the command that shows a failure again.
     """
@@ -51,6 +54,7 @@ class Settings:
     first: bool = False
     shrink: bool = True
     program: str = "python -m safeh5.testing"
+    jobs: int | None = None
     _until: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -64,6 +68,13 @@ class Settings:
         """Whether to stop after so many cases."""
         late = self._until is not None and time.monotonic() >= self._until
         return late or (self.cases is not None and cases >= self.cases)
+
+    @property
+    def processes(self) -> int:
+        """How many processes at a time."""
+        if self.jobs is not None:
+            return self.jobs
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
     @property
     def endless(self) -> bool:

@@ -1,212 +1,118 @@
-"""Damaged sessions: generated damage on small journals, with bounds on time and memory.
+"""Damaged sessions: bits flip, blocks are lost, files are gone; with bounds on time and memory.
 
-The cases run in a process of their own, which has little memory to waste and
-is watched: one that hangs or is killed by a signal is a failure like any other.
+Each damaged session is scanned, classified, planned and judged (`looking`), one
+in some is recovered, salvaged (`damage_check`) and shown by the command line.
+The cases run in processes of their own (`damage_work`), which have little memory
+to waste and are watched: one that hangs or is killed by a signal is a failure
+like any other.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import random
 import shutil
-import time
-import traceback
-import zlib
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from safeh5.recovery import RecoveryReport
-from safeh5.testing.damage import Damage, Kind, NoEffectError, copy_of, random_damage
-from safeh5.testing.damaged import check_damaged, may_be_lost_in_silence
+from safeh5.testing.damage import Damage
 from safeh5.testing.harness.corpus import keep
 from safeh5.testing.harness.places import working_directory
 from safeh5.testing.harness.report import Report
 from safeh5.testing.harness.settings import Settings
-from safeh5.testing.harness.watched import Unfinished, bound_memory, watch
-from safeh5.testing.modes import exhaustive
-from safeh5.testing.modes.command_line import check_command_line
-from safeh5.testing.modes.templates import Template, make_templates
-from safeh5.testing.world import batches, held
+from safeh5.testing.harness.watched import Unfinished, watch
+from safeh5.testing.modes.damage_check import check
+from safeh5.testing.modes.damage_work import SLOWEST, Order, place_of, work
+from safeh5.testing.modes.looking import Whole, look
+from safeh5.testing.modes.templates import Template
 
-SHOWN = 15
-"""Of so many damaged sessions one is shown by the command line."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """What the process is to do."""
-
-    seed: int
-    first: int
-    cases: int | None
-    seconds: float | None
-    root: str
-    corpus: str
-    exhaustive: bool = False
+_FEW = 2000
+"""Cases for which a second process is not worth its beginning."""
 
 
 def run(report: Report, settings: Settings) -> None:
     """Damage sessions until the time or the number of cases is over."""
-    while not report.is_over():
-        more = None if settings.cases is None else settings.cases - report.cases
-        with working_directory() as path:
-            order = _Order(
-                settings.seed,
-                report.cases,
-                more,
-                settings.left,
-                str(path),
-                str(settings.corpus),
-                settings.exhaustive,
-            )
-            try:
-                watch(work, order, partial(_note, report), enough=report.is_over)
-            except Unfinished as problem:
-                report.cases += 1
-                facts = {**problem.doing, "text": str(problem)}
-                report.failed(str(problem), _keep(order, facts))
-            else:
-                if settings.exhaustive:
+    few = settings.cases is not None and settings.cases < _FEW
+    step = 1 if few else settings.processes
+    lock, stopped = threading.Lock(), threading.Event()
+    stripes = [_Stripe(report, settings, first, step, lock, stopped) for first in range(step)]
+    with ThreadPoolExecutor(step) as pool:
+        try:
+            for done in [pool.submit(stripe.run) for stripe in stripes]:
+                done.result()
+        finally:
+            # Also by Ctrl-C: what was done so far is in the report.
+            stopped.set()
+
+
+@dataclass
+class _Stripe:
+    """Every so manieth case, in one process after the other."""
+
+    report: Report
+    settings: Settings
+    next: int
+    step: int
+    lock: threading.Lock
+    stopped: threading.Event
+
+    def run(self) -> None:
+        while not self._is_over():
+            with working_directory() as path:
+                order = self._order(path)
+                facts: list[tuple[dict[str, Any], dict[str, Any]]] = []
+                try:
+                    watch(work, order, self._listener(facts), enough=self._is_over)
+                except Unfinished as problem:
+                    self._unfinished(order, facts, problem)
+                else:
                     return
 
+    def _order(self, path: Path) -> Order:
+        s = self.settings
+        return Order(
+            s.seed, self.next, self.step, s.cases, s.left, str(path), str(s.corpus), exhaustive=s.exhaustive
+        )
 
-def _note(report: Report, kind: str, news: dict[str, Any]) -> None:
-    if kind == "done":
-        report.cases += 1
-        report.count(news["outcome"])
-        report.at_most("slowest ms", round(news["seconds"] * 1000))
-    elif kind == "fail":
-        report.cases += 1
-        report.failed(news["text"], Path(news["kept"]))
+    def _is_over(self) -> bool:
+        return self.stopped.is_set() or self.report.is_over()
 
+    def _listener(self, facts: list[Any]) -> Callable[[str, dict[str, Any]], None]:
+        def note(kind: str, news: dict[str, Any]) -> None:
+            if kind == "patients":
+                facts[:] = news["facts"]
+            elif kind == "fail":
+                with self.lock:
+                    self.report.failed(news["text"], Path(news["kept"]))
+            elif kind == "done":
+                self._count(news)
 
-def _keep(order: _Order, case: dict[str, Any]) -> Path:
-    return keep(Path(order.corpus), {"mode": "damage", **case}, Path(order.root, "damaged"))
+        return note
 
+    def _count(self, news: dict[str, Any]) -> None:
+        self.next = news["next"]
+        with self.lock:
+            self.report.cases += news["cases"]
+            for words, count in news["counts"].items():
+                self.report.count(words, count)
+            self.report.at_most(SLOWEST, round(news["slowest"] * 1000))
 
-# --- the process --------------------------------------------------------------------------
-
-
-def work(order: _Order, news: Connection) -> None:
-    """Cases, one after the other; what is being done is in ``damaged``, not to be changed."""
-    logging.disable(logging.CRITICAL)
-    root = Path(order.root)
-    templates = make_templates(root / "templates")
-    bound_memory()
-    if order.exhaustive:
-        _exhaust(order, templates, news)
-        return
-    until = None if order.seconds is None else time.monotonic() + order.seconds
-    number = order.first
-    while (until is None or time.monotonic() < until) and (
-        order.cases is None or number < order.first + order.cases
-    ):
-        _case(order, templates, number, news)
-        number += 1
-    news.send(("end", {}))
-
-
-def _exhaust(order: _Order, templates: list[Template], news: Connection) -> None:
-    """Every bit and every length of the journals that are small and whole."""
-    number, budget = 0, Settings(order.seed, order.seconds, order.cases)
-    for template in (templates[0], templates[2]):
-        damaged = copy_of(template.directory, Path(order.root) / "damaged") / "run.h5.safeh5"
-        whole = exhaustive.read(damaged)
-        for damage in exhaustive.every_damage(damaged):
-            number += 1
-            if number <= order.first:
-                continue
-            if budget.is_over(number - order.first - 1):
-                break
-            before = (damaged / damage.file).read_bytes()
-            damage.apply(damaged)
-            facts = {"number": number, "damage": damage.to_dict(), "template": template.facts()}
-            _say(order, {**facts, "whole": whole}, template, damage, news)
-            (damaged / damage.file).write_bytes(before)
-    news.send(("end", {}))
-
-
-def _look(order: _Order, facts: dict[str, Any], template: Template, damage: Damage) -> tuple[str, float]:
-    """A scan for each, a recovery for some."""
-    started, damaged = time.monotonic(), Path(order.root) / "damaged"
-    word = exhaustive.look(damaged / "run.h5.safeh5", damage, facts["whole"], template.last_segment)
-    if facts["number"] % exhaustive.FULL == 0:
-        _check(damaged, Path(order.root) / "work", template, damage)
-    return f"{damage.kind}: {word}", time.monotonic() - started
-
-
-def _case(order: _Order, templates: list[Template], number: int, news: Connection) -> None:
-    chance, root = random.Random(f"{order.seed} {number}"), Path(order.root)
-    template = chance.choice(templates)
-    copy_of(template.directory, root / "damaged")
-    sidecar = root / "damaged" / "run.h5.safeh5"
-    while True:
-        damage = random_damage(chance, sidecar, template.others, "journal-")
-        with contextlib.suppress(NoEffectError):
-            damage.apply(sidecar, template.others)
-            break
-    facts = {"number": number, "damage": damage.to_dict(), "template": template.facts()}
-    _say(order, facts, template, damage, news)
-
-
-def _say(order: _Order, facts: dict[str, Any], template: Template, damage: Damage, news: Connection) -> None:
-    """Look at what is in ``damaged``, and tell of it."""
-    news.send(("begin", facts))
-    root = Path(order.root)
-    try:
-        if "whole" in facts:
-            outcome, seconds = _look(order, facts, template, damage)
-        else:
-            outcome, seconds = _check(root / "damaged", root / "work", template, damage)
-    except Exception as error:
-        text = "".join(traceback.format_exception(error))
-        news.send(("fail", {"text": text, "kept": str(_keep(order, {**facts, "text": text}))}))
-    else:
-        news.send(("done", {"outcome": outcome, "seconds": seconds}))
-
-
-def _check(damaged: Path, scratch: Path, template: Template, damage: Damage) -> tuple[str, float]:
-    """What must be true of `template` after `damage`; the outcome in a word, and the time it took."""
-    target = copy_of(damaged, scratch / "replay") / "run.h5"
-    if zlib.crc32(repr(damage).encode()) % SHOWN == 0:
-        check_command_line(target)
-    silent = may_be_lost_in_silence(damage, template.last_segment)
-    # A journal that was pruned builds on the staging file, which has no checksums: decision 0012.
-    unchecked = template.pruned and damage.file == "staging.h5"
-
-    def replayed(target: Path, report: RecoveryReport) -> None:
-        if unchecked:
-            return
-        found = _held(target)
-        assert found in template.prefixes(), f"not a prefix: {sorted(found)}"
-        said = report.torn or report.unfinished
-        # One bit is no torn end: what was acknowledged stands before a mark that vouches for it.
-        assert not (said and damage.kind is Kind.FLIP) or found == template.all(), f"called torn: {report}"
-        assert found == template.all() or said or silent, f"lost without a word: {template.all() - found}"
-
-    def salvaged(target: Path, report: RecoveryReport) -> None:
-        if unchecked:
-            return
-        found = _held(target)
-        assert found <= template.all(), f"made up: {found - template.all()}"
-        said = report.torn or report.unfinished or report.damage or report.losses
-        assert found == template.all() or said or silent, f"lost without a word: {template.all() - found}"
-
-    outcome = check_damaged(target, damage, scratch / "salvage", replayed=replayed, salvaged=salvaged)
-    words = f"{outcome.condition}: replay {outcome.replay}, salvage {outcome.salvage}"
-    return words, outcome.seconds
-
-
-def _held(target: Path) -> set[str]:
-    return held(target) if target.exists() else batches()
+    def _unfinished(self, order: Order, facts: list[Any], problem: Unfinished) -> None:
+        """It hung or died: keep what it was at, and go on behind it."""
+        doing = problem.doing
+        template, whole = facts[doing["patient"]]
+        case = {"mode": "damage", **doing, "template": template, "whole": whole, "text": str(problem)}
+        kept = keep(self.settings.corpus, case, place_of(order.root, doing["patient"]))
+        with self.lock:
+            self.report.cases += (doing["number"] - self.next) // self.step + 1
+            self.report.failed(str(problem), kept)
+        self.next = doing["number"] + self.step
 
 
 def replay(case: dict[str, Any], directory: Path) -> None:
-    """Recover the damaged session that was kept."""
+    """Look at the damaged session that was kept, and recover it."""
     template = Template.of(case["template"], directory)
     damaged = directory / "files"
     damaged.mkdir()
@@ -215,5 +121,5 @@ def replay(case: dict[str, Any], directory: Path) -> None:
             shutil.move(entry, damaged)
     damage = Damage.from_dict(case["damage"])
     if "whole" in case:
-        exhaustive.look(damaged / "run.h5.safeh5", damage, case["whole"], template.last_segment)
-    _check(damaged, directory / "scratch", template, damage)
+        look(damaged / "run.h5", damage, Whole(**case["whole"]), case["changed"])
+    check(damaged, directory / "scratch", template, damage)
