@@ -23,7 +23,9 @@ from safeh5.operations.properties import make_dcpl, make_gcpl
 
 _exists, _delete, _create_attribute = h5a.exists, h5a.delete, h5a.create
 _create_group, _create_dataset = h5g.create, h5d.create
-_write = h5d.DatasetID.write
+_write, _set_extent, _write_chunk = (
+    h5d.DatasetID.write, h5d.DatasetID.set_extent, h5d.DatasetID.write_direct_chunk,
+)  # fmt: skip
 
 
 class AtHand(Protocol):
@@ -84,6 +86,32 @@ class Values:
     def apply(self, context: Context, operation: model.WriteData) -> None:
         """Write them."""
         _write(self.dataset, self.mspace, self.fspace, self.values, self.memory)
+
+
+class Extent:
+    """A dataset that is open and gets a new extent."""
+
+    __slots__ = ("dataset",)
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def apply(self, context: Context, operation: model.Resize) -> None:
+        """Set it."""
+        _set_extent(self.dataset, operation.shape)
+
+
+class Chunk:
+    """A whole chunk, as it is stored, for a dataset that is open."""
+
+    __slots__ = ("data", "dataset")
+
+    def __init__(self, dataset: Any, data: Any) -> None:
+        self.dataset, self.data = dataset, data
+
+    def apply(self, context: Context, operation: model.WriteChunk) -> None:
+        """Store it."""
+        _write_chunk(self.dataset, operation.offset, self.data, operation.filter_mask)
 
 
 class NewObject:

@@ -51,7 +51,7 @@ class Journaled:
 class DatasetID(Journaled, h5d.DatasetID):  # type: ignore[misc]
     """Identifier of a dataset of a journaled file."""
 
-    __slots__ = ("door", "elsewhere", "known", "numeric", "stored")
+    __slots__ = ("door", "elsewhere", "known", "limits", "numeric", "stored")
 
     @property
     def id(self) -> int:
@@ -333,7 +333,7 @@ def adopt(oid: Any, door: Door) -> Any:
     native.inc_ref(made)
     made.door = door
     if isinstance(made, DatasetID):
-        made.elsewhere = None
+        made.elsewhere = made.limits = None
     elif isinstance(made, AttrID):
         made.owner = None
     elif isinstance(made, FileID):

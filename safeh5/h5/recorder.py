@@ -33,7 +33,7 @@ class Recorder(Protocol):
 
     @property
     def epoch(self) -> int:
-        """Changes whenever what stands at a path may have become something else."""
+        """Changes whenever another object may stand at a path."""
 
     def record(self, operation: Operation, payload: Buffer = b"", at: AtHand | None = None) -> int:
         """Journal an operation and apply it to `file_id`, to what is `at` hand; returns its LSN."""
@@ -82,8 +82,8 @@ class SessionRecorder:
 
     @property
     def epoch(self) -> int:
-        """See `Session.epoch`."""
-        return self.session.epoch
+        """See `Session.names_epoch`."""
+        return self.session.names_epoch
 
     def record(self, operation: Operation, payload: Buffer = b"", at: AtHand | None = None) -> int:
         """See `Session.record`."""

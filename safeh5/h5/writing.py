@@ -10,7 +10,7 @@ import numpy as np
 from h5py import h5d, h5s, h5t
 
 from safeh5._typing import Buffer
-from safeh5.applier.direct import Values
+from safeh5.applier.direct import Chunk, Extent, Values
 from safeh5.h5.door import refused
 from safeh5.h5.memory import Memory, read_memory
 from safeh5.h5.paths import path_of, text
@@ -43,7 +43,7 @@ def write(dataset: Any, path: str, mspace: Any, fspace: Any, array: Any, memory_
         should, since it reads and writes past the end.
     """
     _refuse_elsewhere(dataset, path)
-    if _write_all(dataset, path, mspace, fspace, array, memory_type):
+    if _write_numbers(dataset, path, mspace, fspace, array, memory_type):
         return
     # As h5py gave them to HDF5, if the array means to it what it means to us.
     at = None if array.dtype.kind == "T" else Values(dataset, mspace, fspace, array, memory_type)
@@ -72,19 +72,35 @@ def _stored_type(dataset: Any) -> h5t.TypeID:
     return known
 
 
-def _write_all(dataset: Any, path: str, mspace: Any, fspace: Any, array: Any, memory_type: Any) -> bool:
-    """Record a write of numbers to the whole of a dataset of numbers; whether it is such a one."""
+def _write_numbers(dataset: Any, path: str, mspace: Any, fspace: Any, array: Any, memory_type: Any) -> bool:
+    """Record a write of a whole array of numbers to a dataset of numbers; whether it is such a one."""
     if memory_type is not None or array.dtype.kind not in _NUMBERS or not array.flags.c_contiguous:
         return False
-    if not (array.nbytes and is_everything(mspace) and is_everything(fspace) and _is_numeric(dataset)):
+    if not (array.nbytes and _is_numeric(dataset)):
         return False
-    if dataset.shape != array.shape:
+    chosen, selection = _where_all_goes(dataset, mspace, fspace, array)
+    if not chosen:
         return False
     memory_type, encoded = _memory_type(array.dtype)
-    operation = model.WriteData(path=path, type=encoded, selection=None)
+    operation = model.WriteData(path=path, type=encoded, selection=selection)
     at = Values(dataset, mspace, fspace, array, memory_type)
     dataset.door.record(operation, as_bytes(array), at)
     return True
+
+
+def _where_all_goes(
+    dataset: Any, mspace: Any, fspace: Any, array: Any
+) -> tuple[bool, model.Selection | None]:
+    """Whether all of `array` is written, in its order; and the selection that it is written to."""
+    shape = dataset.shape
+    if is_everything(fspace):
+        return is_everything(mspace) and shape == array.shape, None
+    if is_everything(mspace) or mspace.get_select_type() != h5s.SEL_ALL:
+        return False, None
+    if mspace.get_select_npoints() != array.size or shape is None or not _fits(fspace, shape):
+        return False, None
+    selection, count = file_selection(fspace, shape)
+    return count == array.size, selection
 
 
 def _is_numeric(dataset: Any) -> bool:
@@ -151,18 +167,27 @@ def resize(dataset: Any, shape: tuple[int, ...], native_set_extent: Native) -> N
         return
     if not _can_be(dataset, shape):
         refused(native_set_extent, shape)
-    dataset.door.record(model.Resize(path=path, shape=tuple(int(n) for n in shape)))
+    dataset.door.record(model.Resize(path=path, shape=tuple(int(n) for n in shape)), at=Extent(dataset))
 
 
 def _can_be(dataset: Any, shape: tuple[int, ...]) -> bool:
-    limits = dataset.get_space().get_simple_extent_dims(True)
+    limits = _limits(dataset)
     if not limits or len(shape) != len(limits):
         return False
-    for n, limit in zip(shape, limits, strict=True):
-        if int(n) < 0 or (limit != h5s.UNLIMITED and int(n) > limit):
-            return False
-    dcpl = dataset.get_create_plist()
-    return bool(dcpl.get_layout() in (h5d.CHUNKED, h5d.VIRTUAL) or dcpl.get_external_count())
+    return all(
+        int(n) >= 0 and (limit == h5s.UNLIMITED or int(n) <= limit)
+        for n, limit in zip(shape, limits, strict=True)
+    )
+
+
+def _limits(dataset: Any) -> tuple[int, ...]:
+    """How far a dataset can grow, asked for once: that never changes; nothing if it cannot be resized."""
+    known: tuple[int, ...] | None = dataset.limits
+    if known is None:
+        dcpl = h5d.DatasetID.get_create_plist(dataset)
+        resizable = dcpl.get_layout() in (h5d.CHUNKED, h5d.VIRTUAL) or dcpl.get_external_count()
+        known = dataset.limits = (dataset.get_space().get_simple_extent_dims(True) or ()) if resizable else ()
+    return known
 
 
 def write_chunk(dataset: Any, offsets: tuple[int, ...], data: Any, mask: int, native_write: Native) -> None:
@@ -175,7 +200,8 @@ def write_chunk(dataset: Any, offsets: tuple[int, ...], data: Any, mask: int, na
     if dcpl.get_layout() != h5d.CHUNKED or not _is_chunk(offsets, dcpl.get_chunk(), dataset.shape):
         refused(native_write, offsets, data, mask)
     operation = model.WriteChunk(path=path, offset=tuple(int(n) for n in offsets), filter_mask=int(mask))
-    dataset.door.record(operation, as_bytes(data))
+    payload = as_bytes(data)
+    dataset.door.record(operation, payload, Chunk(dataset, payload))
 
 
 def _is_chunk(offsets: tuple[int, ...], chunk: tuple[int, ...], shape: tuple[int, ...]) -> bool:

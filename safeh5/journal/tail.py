@@ -196,7 +196,7 @@ class JournalTail:
 
     def _append_surely(self, kind: int, flags: int, batch: int, meta: bytes, payload: memoryview) -> int:
         """Write one frame now; if the disk refuses that, put it in memory and have `_stuck` say so."""
-        if not self._tip.gathered:
+        if not self._stuck:
             try:
                 return self._write_frame(kind, flags, batch, meta, payload)
             except (DiskFullError, JournalWriteError) as error:

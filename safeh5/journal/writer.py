@@ -45,7 +45,7 @@ GATHERED_BYTES: Final = 128 * 1024
 """So much is gathered in memory, and one record more, before it is written."""
 GATHERED_SECONDS: Final = 0.05
 """After this time the next record that is gathered has those before it written first."""
-_OPERATION: Final = int(Kind.OPERATION)
+_OPERATION, _END = int(Kind.OPERATION), int(Kind.END)
 
 
 class JournalWriter(JournalTail):
@@ -254,6 +254,15 @@ class JournalWriter(JournalTail):
         with self._lock:
             append = self._gather_frame if gather else self._append_surely
             return append(_OPERATION, WHOLE, self._tip.batch.last + 1, meta, byte_view(payload))
+
+    def end_applied(self, batch: int) -> int:
+        """Append the END of the open batch, whose operations were applied; returns the LSN.
+
+        A full disk does not stop that: see `append_applied`.
+        """
+        with self._lock:
+            meta = encode_meta(records=self._tip.batch.records)
+            return self._append_surely(_END, 0, batch, meta, memoryview(b""))
 
     def write_out(self) -> None:
         """Hand what was gathered to the operating system; not durable.

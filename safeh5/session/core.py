@@ -17,11 +17,11 @@ from safeh5.journal import Kind
 from safeh5.operations.control import CheckpointRecord, now
 from safeh5.options import Durability, JournalOptions, OnError
 from safeh5.session import signals
+from safeh5.session.applied import Applied
 from safeh5.session.book import StreamBook
 from safeh5.session.interval import IntervalSync
 from safeh5.session.parts import Parts
 from safeh5.session.reading import renew_failed
-from safeh5.session.recording import Recording
 from safeh5.session.state import State
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _CHECKPOINT_PAUSE: Final = 30.0
 """Seconds after a failed checkpoint in which no other is tried unasked."""
 
 
-class SessionCore(Recording):
+class SessionCore(Applied):
     """A session without its beginning and its end."""
 
     def __init__(

@@ -118,6 +118,13 @@ class BatchLog:
         self._batch = None
         return lsn
 
+    def end_applied(self) -> int:
+        """End the open batch, whose operations were applied; a full disk does not stop that."""
+        assert self._batch is not None and self._records
+        lsn = self.journal.end_applied(self._batch)
+        self._batch = None
+        return lsn
+
     def abort(self) -> None:
         """Cancel the open batch; a full disk does not stop that."""
         batch, self._batch = self._batch, None

@@ -13,9 +13,7 @@ from safeh5._typing import Buffer
 from safeh5.applier import AtHand
 from safeh5.errors import (
     ApplyError,
-    JournalWriteError,
     SafeH5Error,
-    SessionFailedError,
     SessionStateError,
 )
 from safeh5.events import logger
@@ -25,15 +23,14 @@ from safeh5.operations.model import Operation
 from safeh5.options import Durability, JournalOptions
 from safeh5.session.guarded import Guarded
 from safeh5.session.parts import Parts
-from safeh5.session.rows import LARGEST_ITEM, RowBlock
+from safeh5.session.rows import RowBlock
 from safeh5.session.state import State
-from safeh5.storage.interrupts import Uninterrupted
 
 if TYPE_CHECKING:
     from safeh5.session.stream import Stream
 
-_UNSETTLING: Final = frozenset({model.Delete, model.Move, model.Copy, model.Resize})
-"""Operations after which a path may mean another dataset, or the same with another extent."""
+_RENAMING: Final = frozenset({model.Delete, model.Move, model.Copy})
+"""Operations after which a path may mean another object."""
 
 
 class Recording(Guarded):
@@ -45,7 +42,7 @@ class Recording(Guarded):
         self._spoiled: BaseException | None = None
         self._undo: list[Callable[[], None]] = []
         self._told_at_end: list[Callable[[int], None]] = []
-        self._epoch = 0
+        self._epoch = self._names_epoch = 0
         # Only where nothing is promised before the next flush: a kill takes what is in memory.
         self._gathers_frames = options.durability is Durability.FLUSH
 
@@ -74,8 +71,13 @@ class Recording(Guarded):
 
     @property
     def epoch(self) -> int:
-        """Changes whenever what stands at a path may have become something else."""
+        """Changes whenever what stands at a path may have become something else, or of another extent."""
         return self._epoch
+
+    @property
+    def names_epoch(self) -> int:
+        """Changes whenever another object may stand at a path."""
+        return self._names_epoch
 
     # --- batches ------------------------------------------------------------------
 
@@ -104,44 +106,6 @@ class Recording(Guarded):
         # on appending, and one sync then serves them all.
         self._keep_promise(end)
         self._tend()
-
-    def record(self, operation: Operation, payload: Buffer = b"", at: AtHand | None = None) -> int:
-        """Journal one operation and apply it; outside a batch it is a batch of its own.
-
-        Parameters
-        ----------
-        operation : Operation
-            What to change.
-        payload : C-contiguous buffer
-            The values; not copied.
-        at : AtHand, optional
-            What the caller has open of it.
-
-        Returns
-        -------
-        int
-            Its LSN. Outside a batch, and with durability ``"record"``, it is
-            on disk.
-
-        Raises
-        ------
-        ApplyError
-            If HDF5 refuses it; it is then cancelled in the journal.
-        """
-        with self._mutex:
-            if self._log.in_batch:
-                with self.batch():
-                    return self._record(operation, payload)
-            size = memoryview(payload).nbytes
-            if size <= LARGEST_ITEM and self.gathers and self._workspace.applies_first:
-                lsn = self._record_applied(operation, payload, size, at)
-                self._keep_promise(lsn)
-                self._tend()
-                return lsn
-            lsn, end = self._record_alone(lambda: operation, payload)
-        self._keep_promise(end)
-        self._tend()
-        return lsn
 
     def record_next(
         self,
@@ -202,10 +166,20 @@ class Recording(Guarded):
         if self._workspace.is_backlogged():
             self._workspace.make_room(self._all_durable)
 
-    def _record(self, operation: Operation, payload: Buffer, sure: bool = False) -> int:
-        """Append to the journal, then apply unless that is sure to go well (invariant 2); a batch is open."""
-        if type(operation) in _UNSETTLING:
+    def _unsettle(self, operation: Operation) -> None:
+        """Before an operation: what is known of paths and extents may not hold after it."""
+        kind = type(operation)
+        if kind in _RENAMING:
             self._epoch += 1
+            self._names_epoch += 1
+        elif kind is model.Resize:
+            self._epoch += 1
+
+    def _record(
+        self, operation: Operation, payload: Buffer, sure: bool = False, at: AtHand | None = None
+    ) -> int:
+        """Append to the journal, then apply unless that is sure to go well (invariant 2); a batch is open."""
+        self._unsettle(operation)
         size = memoryview(payload).nbytes
         self._log.disk.spend(size)
         sure = sure and not self._workspace.live
@@ -216,58 +190,27 @@ class Recording(Guarded):
         lsn = self._log.record(operation, payload)
         self._workspace.take(self._placed, size)
         if not sure:
-            self._workspace.apply(operation, payload, lsn)
+            self._workspace.apply(operation, payload, lsn, at)
         return lsn
 
     def _record_alone(
-        self, make: Callable[[], Operation], payload: Buffer, noted: Callable[[int], object] = abs
+        self,
+        make: Callable[[], Operation],
+        payload: Buffer,
+        noted: Callable[[int], object] = abs,
+        at: AtHand | None = None,
     ) -> tuple[int, int | None]:
         """A batch of one operation, with its END once it was applied; the mutex is held."""
         with self._working():
             self._before_records()
             self._log.begin()
             try:
-                lsn = self._record(make(), payload)
+                lsn = self._record(make(), payload, at=at)
                 noted(lsn)
                 return lsn, self._end_batch()
             except BaseException as error:
                 self._abandon_batch(error)
                 raise
-
-    def _record_applied(self, operation: Operation, payload: Buffer, size: int, at: AtHand | None) -> int:
-        """A batch of one small operation, applied first and then journaled; the mutex is held.
-
-        What HDF5 refuses leaves no trace in the journal. What it takes is there at once, if
-        only in memory on a full disk; and no checkpoint holds it before the journal on the disk does,
-        since that is synced before.
-        """
-        self._require_open()
-        log, workspace = self._log, self._workspace
-        try:
-            if self.rows is not None or workspace.is_backlogged():
-                self._before_records()
-            log.disk.spend(size)
-            workspace.prepare()
-            log.make_ready()
-        except (JournalWriteError, SessionFailedError):
-            self._fail_if_poisoned()
-            raise
-        if type(operation) in _UNSETTLING:
-            self._epoch += 1
-        lsn = 0
-        try:
-            # No interrupt between the two.
-            with Uninterrupted():
-                workspace.apply_first(operation, payload, log.journal.next_lsn, at)
-                lsn = log.applied(operation, payload, gather=self._gathers_frames)
-                self._note_end(lsn)
-        except BaseException as error:
-            if not lsn:
-                self._epoch += 1
-                workspace.abandoned(1, refused=isinstance(error, ApplyError))
-                self._fail_if_poisoned()
-            raise
-        return lsn
 
     def _record_whole(
         self, make: Callable[[], Operation], payload: Buffer, noted: Callable[[int], None]
@@ -383,6 +326,7 @@ class Recording(Guarded):
         records, self._spoiled = self._log.records, None
         self._told_at_end.clear()
         self._epoch += 1
+        self._names_epoch += 1
         while self._undo:
             self._undo.pop()()
         try:

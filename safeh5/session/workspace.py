@@ -68,7 +68,7 @@ class Workspace(Protocol):
     def take(self, placed: Placed, size: int) -> None:
         """An operation of the open batch was journaled, with so many payload bytes."""
 
-    def apply(self, operation: Operation, payload: Buffer, lsn: int) -> None:
+    def apply(self, operation: Operation, payload: Buffer, lsn: int, at: AtHand | None = None) -> None:
         """Apply the operation just taken now: only HDF5 knows whether it can be."""
 
     def apply_first(self, operation: Operation, payload: Buffer, lsn: int, at: AtHand | None) -> None:

@@ -149,9 +149,9 @@ class Auto:
         if self.is_beside:
             self.beside.take(placed, size)
 
-    def apply(self, operation: Operation, payload: Buffer, lsn: int) -> None:
+    def apply(self, operation: Operation, payload: Buffer, lsn: int, at: AtHand | None = None) -> None:
         """Of the one at work."""
-        self._now.apply(operation, payload, lsn)
+        self._now.apply(operation, payload, lsn, at)
 
     @property
     def applies_first(self) -> bool:

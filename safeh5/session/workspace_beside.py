@@ -141,7 +141,7 @@ class BesideWorkspace:
         self._batch_bytes += size
         self._batch_records += 1
 
-    def apply(self, operation: Operation, payload: Buffer, lsn: int) -> None:
+    def apply(self, operation: Operation, payload: Buffer, lsn: int, at: AtHand | None = None) -> None:
         """Nothing to do: what HDF5 refuses is noticed later."""
 
     @property

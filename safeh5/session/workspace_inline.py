@@ -167,7 +167,7 @@ class Inline:
         if self._fresh_since is None:
             self._fresh_since = time.monotonic()
 
-    def apply(self, operation: Operation, payload: Buffer, lsn: int) -> None:
+    def apply(self, operation: Operation, payload: Buffer, lsn: int, at: AtHand | None = None) -> None:
         """Apply what was taken last; all before it has been (`prepare`)."""
         self._touched = True
         # Refused or not, it is not tried a second time: the batch is spoiled then.
@@ -175,7 +175,7 @@ class Inline:
         staging = self._own()
         staging.tell_reads(False)
         try:
-            staging.applier.apply(operation, payload, lsn=lsn)
+            staging.applier.apply(operation, payload, lsn=lsn, at=at)
         finally:
             staging.tell_reads(True)
         self._note_applied(1)

@@ -21,7 +21,7 @@ from safeh5.h5 import journaled_file
 from safeh5.journal import Kind, frames, scan
 from safeh5.journal import writer as journal_writer
 from safeh5.operations import codec, model
-from safeh5.session import Session
+from safeh5.session import Session, applied
 from safeh5.storage import Storage
 from safeh5.testing.faults import Fault, FaultyStorage
 
@@ -184,11 +184,11 @@ def test_changes_that_find_no_room_are_kept_and_the_next_ones_refused_until_ther
     assert recovered(target) == list(range(30))
 
 
-def test_a_full_disk_refuses_the_large_change_and_keeps_the_small_ones_before_it(target: Path) -> None:
+def test_a_full_disk_refuses_a_change_of_megabytes_and_keeps_the_small_ones_before_it(target: Path) -> None:
     storage = FaultyStorage()
     session, file = gathering(target, storage)
     with file:
-        data = file.create_dataset("data", (20_000,), "i8")
+        data = file.create_dataset("data", (applied.LARGE // 8 + 1,), "i8")
         file.attrs["n0"] = 0
         storage.replan(Fault("append", path="journal-", times=1, error=errno.ENOSPC, short=40))
         with pytest.raises(DiskFullError):
