@@ -14,7 +14,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Protocol
 
-from h5py import h5a, h5d, h5g, h5p
+from h5py import h5a, h5d, h5g, h5p, h5s
 
 from safeh5.applier.context import Context
 from safeh5.applier.filters import load_filters
@@ -26,6 +26,7 @@ _create_group, _create_dataset = h5g.create, h5d.create
 _write, _set_extent, _write_chunk = (
     h5d.DatasetID.write, h5d.DatasetID.set_extent, h5d.DatasetID.write_direct_chunk,
 )  # fmt: skip
+_unlink, _ALL = h5g.GroupID.unlink, h5s.ALL
 
 
 class AtHand(Protocol):
@@ -153,6 +154,47 @@ class NewObject:
         self.made = _create_dataset(
             self.group, self.leaf, self.stored, self.space, dcpl, lcpl=lcpl, dapl=self.access
         )
+
+
+class NewDataset:
+    """A dataset that is to be made with all of its values, in a group that is open.
+
+    Parameters
+    ----------
+    group : GroupID
+        The group.
+    leaf : bytes
+        The dataset's name in it.
+    stored, space, dcpl : TypeID, SpaceID, PropDCID
+        Its type, extent and creation properties.
+    values, memory : ndarray and TypeID
+        As `h5py.h5d.DatasetID.write` takes them.
+
+    Attributes
+    ----------
+    made : DatasetID or None
+        The dataset, once it is made.
+    """
+
+    __slots__ = ("dcpl", "group", "leaf", "made", "memory", "space", "stored", "values")
+
+    def __init__(
+        self, group: Any, leaf: bytes, stored: Any, space: Any, dcpl: Any, values: Any, memory: Any
+    ) -> None:
+        self.group, self.leaf, self.stored, self.space, self.dcpl = group, leaf, stored, space, dcpl
+        self.values, self.memory = values, memory
+        self.made: Any = None
+
+    def apply(self, context: Context, operation: model.Many) -> None:
+        """Make it; if HDF5 does not take the values there is no dataset either."""
+        lcpl = context.lcpl(operation.operations[0].path)
+        made = _create_dataset(self.group, self.leaf, self.stored, self.space, self.dcpl, lcpl=lcpl)
+        try:
+            _write(made, _ALL, _ALL, self.values, self.memory)
+        except BaseException:
+            _unlink(self.group, self.leaf)
+            raise
+        self.made = made
 
 
 @lru_cache(maxsize=256)

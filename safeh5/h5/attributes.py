@@ -18,7 +18,7 @@ import numpy.typing as npt
 from h5py import h5, h5a, h5p, h5s, h5t
 
 from safeh5.applier.direct import Attribute
-from safeh5.h5 import native
+from safeh5.h5 import native, plain
 from safeh5.h5.door import Door, refused
 from safeh5.h5.ids import Journaled, adopt, adopt_attribute
 from safeh5.h5.lowering import shared_type
@@ -79,6 +79,8 @@ def create_folded(manager: Any, name: Any, data: Any, shape: Any = None, dtype: 
         if path is None:
             native.attribute_create(manager, name, data, shape=shape, dtype=dtype)
             return
+        if shape is None and dtype is None and _set_plain_value(owner, path, name, data, door):
+            return
         outer, _folding = _folding, (folding := Folding())
         try:
             native.attribute_create(manager, name, data, shape=shape, dtype=dtype)
@@ -86,6 +88,20 @@ def create_folded(manager: Any, name: Any, data: Any, shape: Any = None, dtype: 
             _folding = outer
         if folding.pending is not None:
             set_attribute(owner, path, folding.pending, door)
+
+
+def _set_plain_value(owner: Any, path: str, name: Any, data: Any, door: Door) -> bool:
+    """Record an attribute of which nothing needs to be asked; whether it is such a one."""
+    kind = type(name)
+    value = plain.plain(data, _SURE_SIZE) if kind is str or kind is bytes else None
+    if value is None:
+        return False
+    raw, name = (name.encode(), name) if kind is str else (name, text(name, door))
+    array, kept, payload, packed = value
+    space, encoded = plain.space(array.shape)
+    operation = model.SetAttribute(path=path, name=name, type=kept.encoded, space=encoded, packed=packed)
+    door.record(operation, payload, Attribute(owner, raw, kept.stored, space, array, kept.memory))
+    return True
 
 
 def set_attribute(owner: Any, path: str, made: PendingAttribute, door: Door) -> None:

@@ -59,6 +59,7 @@ unmount = h5f.unmount
 
 # --- methods of the high-level classes
 group_setitem = Group.__setitem__
+create_in_group = Group.create_dataset
 attribute_create = AttributeManager.create
 file_exit = File.__exit__
 file_init = File.__init__

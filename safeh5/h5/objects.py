@@ -12,7 +12,7 @@ from typing import Any
 from h5py import h5p, h5s, h5t
 
 from safeh5.applier.direct import NewObject
-from safeh5.h5 import native
+from safeh5.h5 import native, remembered
 from safeh5.h5.door import Door, refused
 from safeh5.h5.ids import Journaled, adopt, adopt_here
 from safeh5.h5.links import makes_groups
@@ -108,14 +108,17 @@ def create_dataset(
     dcpl = h5p.create(h5p.DATASET_CREATE) if dcpl is None else dcpl
     layout = try_dataset(encoded, tid, space, dcpl)
     _refuse_prefix(layout, dapl, place.path, door)
+    extent = space.encode()
     operation = model.CreateDataset(
-        path=place.path, type=encoded, space=space.encode(), layout=layout, committed_type=committed
+        path=place.path, type=encoded, space=extent, layout=layout, committed_type=committed
     )
     at = _at_hand(place, tid, space, dapl) if committed is None or door.holds(tid) else None
     door.record(operation, at=at)
     made = _adopted(at, place, door) or adopt(native.open_dataset(loc, place.path.encode(), dapl), door)
     if not layout.virtual:
         made.elsewhere = False
+    if dapl is None:
+        remembered.note(layout, space, extent)
     return made
 
 

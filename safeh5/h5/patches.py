@@ -26,6 +26,7 @@ in h5py               replaced                                     because
 ``h5f``               get_name                                     names the target, not the staging
 ``h5f``               mount, unmount                               refused
 ``Group``             ``__setitem__``                              see `highlevel`
+``Group``             ``create_dataset``                           is one record with its values
 ``AttributeManager``  create                                       see `highlevel`
 ``File``              ``__exit__``                                 see `highlevel`
 ``Dataset``           ``_fast_reader``                             reads past identifiers: see `virtual`
@@ -53,7 +54,7 @@ from typing import Any, NamedTuple
 
 from h5py import AttributeManager, Dataset, File, Group, h5a, h5d, h5ds, h5f, h5g, h5i, h5o, h5r, h5t
 
-from safeh5.h5 import attributes, copying, files, highlevel, links, objects, sessions, virtual
+from safeh5.h5 import attributes, copying, files, highlevel, links, making, objects, sessions, virtual
 from safeh5.h5.ids import Journaled
 from safeh5.h5.native import phil
 
@@ -116,6 +117,7 @@ PATCHES = (
 )
 
 METHODS: tuple[tuple[Any, str, Function, Function], ...] = (
+    (Group, "create_dataset", making.create_dataset, attrgetter("_id")),
     (Group, "__setitem__", highlevel.group_setitem, attrgetter("id")),
     (AttributeManager, "create", attributes.create_folded, attrgetter("_id")),
     (File, "__exit__", highlevel.file_exit, attrgetter("id")),

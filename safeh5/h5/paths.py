@@ -110,7 +110,7 @@ class Place:
         """Whether there is a link, or there cannot be one."""
         if self.group is None:
             return False
-        return not isinstance(self.group, h5g.GroupID) or _has_link(self.group, self.leaf)
+        return not isinstance(self.group, h5g.GroupID) or has_link(self.group, self.leaf)
 
 
 def place_of(loc: Any, name: bytes | str, door: Door) -> Place | None:
@@ -136,7 +136,7 @@ def place_of(loc: Any, name: bytes | str, door: Door) -> Place | None:
 def _descend(group: Any, parts: list[bytes], door: Door) -> tuple[Any, list[bytes]]:
     """The last group that exists on the way, and the parts that are still to be made."""
     for i, part in enumerate(parts):
-        if not isinstance(group, h5g.GroupID) or not _has_link(group, part):
+        if not isinstance(group, h5g.GroupID) or not has_link(group, part):
             return group, parts[i:]
         group = native.open_object(group, part, door.link_access())
         if not door.holds(group):
@@ -144,7 +144,7 @@ def _descend(group: Any, parts: list[bytes], door: Door) -> tuple[Any, list[byte
     return group, []
 
 
-def _has_link(group: Any, name: bytes) -> bool:
+def has_link(group: Any, name: bytes) -> bool:
     """Whether a group has a link of that name, wherever it leads."""
     try:
         proxy = group.proxy
