@@ -17,7 +17,6 @@ from safeh5.h5.ids import adopt
 from safeh5.h5.paths import has_link, path_of
 from safeh5.h5.plain import Plain, plain
 from safeh5.operations import model
-from safeh5.operations.many import put_together
 from safeh5.session.rows import LARGEST_ITEM
 
 
@@ -54,10 +53,9 @@ def _created(group: Any, name: str, value: Plain, made: remembered.Made) -> h5py
     kept = value.kept
     create = model.CreateDataset(path=path, type=kept.encoded, space=made.encoded, layout=made.layout)
     write = model.WriteData(path=path, type=kept.encoded, packed=value.packed)
-    operation, payload = put_together([(create, b""), (write, value.payload)])
+    operation = model.Many(path=path, operations=(create, write), sizes=(0, len(value.payload)))
     at = NewDataset(owner, leaf, kept.stored, made.space, made.dcpl, value.array, kept.memory)
-    door.record(operation, payload, at)
-    native_id = at.made or native.open_dataset(owner, leaf)
-    found = adopt(native_id, door)
+    door.record(operation, value.payload, at)
+    found = adopt(native.open_dataset(owner, leaf) if at.made is None else at.made, door)
     found.known, found.elsewhere = (door.recorder.epoch, path), False
     return h5py.Dataset(found)

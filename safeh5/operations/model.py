@@ -327,7 +327,7 @@ SingleOperation = Union[
 
 
 class Many(Operation, frozen=True):
-    """Several small operations in one record, one after the other; `path` is a group above them all.
+    """Several small operations in one record, one after the other; `path` is what all are about or below.
 
     The payload is that of each, end to end; `sizes` says how long each is. A
     tree of thousands of small objects is some tens of records this way.
