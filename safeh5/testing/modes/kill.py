@@ -36,8 +36,11 @@ EVERY = 6
 SOME = 0.1
 """Share of those system calls that are chosen; a process under strace takes a second."""
 
-SECOND = 0.3
-"""Share of the deaths whose recovery is killed too."""
+SECOND = 0.4
+"""Share of the deaths whose recovery is to be killed too, and of these recoveries in turn."""
+
+DEPTHS = ("recoveries killed", "recoveries of killed recoveries killed")
+"""What is counted of them: those that were killed, and did not end before."""
 
 
 def run(report: Report, settings: Settings) -> None:
@@ -74,8 +77,8 @@ def _sweep(report: Report, chance: random.Random, workload: Workload, share: flo
                 continue
             what = attempt(sweep, kill)
             report.cases += 1
-            report.count("killed before a system call")
-            report.count("recoveries killed at a system call", len(kill.recoveries))
+            report.count("killed before a system call", int(sweep.killed))
+            _count_depth(report, sweep.depth)
             if what is not None:
                 report.fail(what, facts(sweep, kill))
     if share == 1.0 and not report.cases:
@@ -90,21 +93,32 @@ def _run_case(report: Report, zygote: Zygote, chance: random.Random, case: Case,
         for death in enumerate_deaths(Ground(zygote, directory), case, how, salt):
             if report.is_over():
                 return
-            second = chance.randint(1, 25) if chance.random() < SECOND else None
+            second = _recoveries(chance)
             report.cases += 1
             report.count(f"{case} {how}")
-            if second:
-                report.count("recovery killed")
-            what = _try(case, death, second)
+            what = _try(report, case, death, second)
             if what is not None:
                 fields = {"case": str(case), "how": how, "nth": death.nth, "part": death.part}
                 report.fail(what, {**fields, "second": second})
 
 
-def _try(case: Case, death: Killed, second: int | None) -> str | None:
+def _recoveries(chance: random.Random) -> list[int]:
+    """At which effects the recovery, and the one after it, are to be killed; none, mostly."""
+    chosen: list[int] = []
+    while len(chosen) < len(DEPTHS) and chance.random() < SECOND:
+        chosen.append(chance.choice([chance.randint(1, 6), chance.randint(1, 25)]))
+    return chosen
+
+
+def _count_depth(report: Report, depth: int) -> None:
+    for words in DEPTHS[:depth]:
+        report.count(words)
+
+
+def _try(report: Report, case: Case, death: Killed, second: list[int]) -> str | None:
     try:
-        if second is not None:
-            check_second(case, death, second)
+        if second:
+            _count_depth(report, check_second(case, death, *second))
         check(case, death)
     except Exception as error:
         return "".join(traceback.format_exception(error))
@@ -128,6 +142,7 @@ def replay(kept: dict[str, Any], directory: Path) -> None:
             rebuild_bytes=case.rebuild_bytes,
         )
         death = Killed(kept["nth"], kept["how"], kept["part"], place, noted, killed)
-        if kept["second"] is not None:
-            check_second(case, death, kept["second"])
+        second = kept["second"] or []
+        if second:
+            check_second(case, death, *(second if isinstance(second, list) else [second]))
         check(case, death)

@@ -224,15 +224,22 @@ def check(case: Case, death: Killed) -> None:
     check_after_recovery(case, death.place, death.noted)
 
 
-def check_second(case: Case, death: Killed, nth: int) -> bool:
-    """Kill the recovery of a death at its `nth` effect, recover, look; returns whether it was killed."""
-    place = death.place.copy("again")
-    killed = _kill_recovery(case, place, death.how, nth)
-    if place.target.exists() and place.target.read_bytes() != place.old:
-        check_content(case, place, death.noted)
+def check_second(case: Case, death: Killed, *nths: int) -> int:
+    """Kill the recovery of a death at one of its effects, that of what it left at another, recover, look.
+
+    Returns how many recoveries were killed: one that ends before is the last.
+    """
+    place, depth = death.place.copy("again"), 0
+    for nth in nths:
+        killed = _kill_recovery(case, place, death.how, nth)
+        if place.target.exists() and place.target.read_bytes() != place.old:
+            check_content(case, place, death.noted)
+        if not killed:
+            break
+        depth += 1
     settle(case, place)
     check_after_recovery(case, place, death.noted)
-    return killed
+    return depth
 
 
 def _kill_recovery(case: Case, place: Place, how: str, nth: int) -> bool:

@@ -63,6 +63,13 @@ class Sweep:
         Which.
     directory : Path
         An empty one, by its real path.
+
+    Attributes
+    ----------
+    killed : bool
+        Whether the last process was killed, and did not end before.
+    depth : int
+        How many of the recoveries after it, each of the one before, were killed.
     """
 
     def __init__(self, workload: Workload, directory: Path) -> None:
@@ -70,6 +77,7 @@ class Sweep:
         self.root, self.trace = directory / "data", directory / "trace"
         self._templates: dict[int, Path] = {}
         self._contents = Contents(directory / "contents")
+        self.killed, self.depth = False, 0
         self._count = 0
         self._start: Tree | None = None
 
@@ -80,8 +88,8 @@ class Sweep:
             for nth in self._places(life):
                 yield Kill(life, nth, tuple(_recoveries(chance)))
 
-    def do(self, kill: Kill) -> bool:
-        """Kill, kill the recoveries, recover, look; returns whether the process was killed.
+    def do(self, kill: Kill) -> None:
+        """Kill, kill the recoveries, recover, look.
 
         Raises
         ------
@@ -89,17 +97,15 @@ class Sweep:
             Something is not as it was promised.
         """
         self._begin(kill.life)
-        killed = self._kill(self._command(kill.life), kill.nth)
+        self.depth, self.killed = 0, self._kill(self._command(kill.life), kill.nth)
         expected = self._expected()
         if not expected:
-            return killed  # before any session: nothing was promised, and nothing waits
+            return  # before any session: nothing was promised, and nothing waits
         for share in kill.recoveries:
-            for target in expected:
-                self._kill_recovery(target, share)
+            self.depth += any([self._kill_recovery(target, share) for target in expected])
             expected = {path: self._as_found(path, wanted) for path, wanted in expected.items()}
         with recovering(from_checkpoint=self.workload.from_checkpoint):
             check(self.root, expected, self._contents, REPLAY)
-        return killed
 
     # --- the processes ------------------------------------------------------------------
 
@@ -141,17 +147,16 @@ class Sweep:
             return strace.kill_before(command, self.root, nth)
         return _run(_deadly(command, nth, self.directory / "count"), self.root) < 0
 
-    def _kill_recovery(self, target: str, share: float) -> None:
-        """Count the calls of a recovery of a copy, then kill one of the real thing."""
+    def _kill_recovery(self, target: str, share: float) -> bool:
+        """Count the calls of a recovery of a copy, then kill one of the real thing; False if it lived."""
         if not strace.is_usable():
-            return
+            return False
         command = [*python_module("safeh5"), "recover", target]
         spare = copy_of(self.root, self.directory / "spare")
         copy_of(spare, self.root)
         found, _ = strace.calls(command, self.root, self.directory / "log")
         copy_of(spare, self.root)
-        if found:
-            strace.kill_before(command, self.root, found[int(share * len(found))])
+        return bool(found) and strace.kill_before(command, self.root, found[int(share * len(found))])
 
     # --- what must be true --------------------------------------------------------------
 
