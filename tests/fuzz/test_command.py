@@ -98,6 +98,8 @@ def test_ctrl_c_prints_what_was_done(
         (["kill", "--seconds", "-1"], "not a length of time"),
         (["kill", "--cases", "0"], "not a number of cases"),
         (["nothing"], "invalid choice"),
+        (["soak", "--only", "sun"], "--only: sun is none of power-cuts, kills"),
+        (["kill", "--only", "kills"], "unrecognized arguments"),
         (["damage", "--workload", __file__], "has its own workloads"),
         (["kill", "--workload", "missing.py"], "there is no file missing.py"),
         (["replay", __file__], "is not a kept case"),

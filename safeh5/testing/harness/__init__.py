@@ -7,5 +7,7 @@
 `report`      what a run found: counts and failures, as text and JSON
 `corpus`      failures kept as files that can be replayed
 `places`      where cases run
+`watched`     processes that may hang or die
+`threads`     threads that signals end in good order
 ============  ==========================================================
 """

@@ -2,7 +2,7 @@
 
 Exit codes: 0, nothing was found; 1, something was; 2, the command was not
 understood; 3, this machine lacks what the mode needs; 130, stopped by Ctrl-C
-(what was done until then is printed).
+or SIGTERM (what was done until then is printed).
 """
 
 from __future__ import annotations
@@ -10,10 +10,16 @@ from __future__ import annotations
 import argparse
 import logging
 import random
+import signal
 import sys
+import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from safeh5.testing.harness import registry
 from safeh5.testing.harness.corpus import kept
@@ -81,8 +87,11 @@ def _run(given: argparse.Namespace, program: str) -> int:
         not given.no_shrink,
         program,
         given.jobs,
+        tuple(getattr(given, "only", ())),
+        tuple(getattr(given, "file_systems", ())),
     )
-    report = registry.run(given.mode, settings)
+    with _end_by_signal():
+        report = registry.run(given.mode, settings)
     sys.stdout.write((report.to_json() if given.json else report.to_text()) + "\n")
     return _code(report)
 
@@ -109,6 +118,29 @@ def _replay(files: list[Path]) -> int:
     return Exit.FOUND if failed else Exit.CLEAN
 
 
+@contextmanager
+def _end_by_signal() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does: nothing is left mounted, and what was done is printed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        # The second one must not disturb the tidying up.
+        signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+_ONLY = "of power-cuts, kills, full-disks and modes (default: all)"
+_KINDS = "of ext4, xfs and btrfs (default: all that can be mounted)"
+
+
 def _parser(program: str, corpus: Path) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
@@ -128,6 +160,9 @@ def _parser(program: str, corpus: Path) -> argparse.ArgumentParser:
         mode.add_argument("--workload", type=Path, metavar="FILE.py", help="a script of yours")
         mode.add_argument("--jobs", type=_count, metavar="N", help="processes at a time (default: the cores)")
         _add_corpus(mode, corpus)
+        if name == "soak":
+            mode.add_argument("--only", type=_words, default=(), metavar="PART,...", help=_ONLY)
+            mode.add_argument("--file-systems", type=_words, default=(), metavar="KIND,...", help=_KINDS)
     again = modes.add_parser("replay", help="Do kept failures again: the given ones, or all")
     again.add_argument("files", type=Path, nargs="*")
     _add_corpus(again, corpus)
@@ -137,6 +172,10 @@ def _parser(program: str, corpus: Path) -> argparse.ArgumentParser:
 def _add_corpus(parser: argparse.ArgumentParser, corpus: Path) -> None:
     words = f"where failures are kept (default: {corpus.name})"
     parser.add_argument("--corpus", type=Path, default=corpus, metavar="DIR", help=words)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def _positive(text: str) -> float:

@@ -39,10 +39,12 @@ class Settings:
         Stop at the first failure.
     shrink : bool
         Make what failed small before it is kept.
-    jobs : int, optional
-        How many processes at a time, for modes that can use more than one; else one for each core.
     program : str
         What stands before ``replay`` in the command that shows a failure again.
+    jobs : int, optional
+        How many processes at a time, for modes that can use more than one; else one for each core.
+    only, file_systems : tuple of str
+        Parts of the soak, and file systems that it is done on; all when empty.
     """
 
     seed: int
@@ -55,6 +57,8 @@ class Settings:
     shrink: bool = True
     program: str = "python -m safeh5.testing"
     jobs: int | None = None
+    only: tuple[str, ...] = ()
+    file_systems: tuple[str, ...] = ()
     _until: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:

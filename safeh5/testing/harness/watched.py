@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
+
+from safeh5.testing.harness.threads import hear_signals
 
 PATIENCE = 30.0
 """Seconds without news after which the process hangs."""
@@ -59,7 +62,7 @@ def watch(
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=work, args=(order, theirs))
+    process = context.Process(target=_undisturbed, args=(work, order, theirs))
     process.start()
     theirs.close()
     doing: News = {}
@@ -82,6 +85,13 @@ def watch(
     if not doing:
         raise AssertionError(f"between two cases: {problem}")
     raise Unfinished(problem, doing)
+
+
+def _undisturbed(work: Callable[[Order, Connection], None], order: Order, news: Connection) -> None:
+    """Ctrl-C reaches every process of a terminal; it is for the one that watches."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    hear_signals()
+    work(order, news)
 
 
 def bound_memory(more: int = MEMORY) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from safeh5.testing.harness.corpus import keep
 from safeh5.testing.harness.places import working_directory
 from safeh5.testing.harness.report import Report
 from safeh5.testing.harness.settings import Settings
+from safeh5.testing.harness.threads import beside
 from safeh5.testing.harness.watched import Unfinished, watch
 from safeh5.testing.modes.damage_check import check
 from safeh5.testing.modes.damage_work import SLOWEST, Order, place_of, work
@@ -38,13 +38,8 @@ def run(report: Report, settings: Settings) -> None:
     step = 1 if few else settings.processes
     lock, stopped = threading.Lock(), threading.Event()
     stripes = [_Stripe(report, settings, first, step, lock, stopped) for first in range(step)]
-    with ThreadPoolExecutor(step) as pool:
-        try:
-            for done in [pool.submit(stripe.run) for stripe in stripes]:
-                done.result()
-        finally:
-            # Also by Ctrl-C: what was done so far is in the report.
-            stopped.set()
+    with beside([stripe.run for stripe in stripes], stopped):
+        pass
 
 
 @dataclass

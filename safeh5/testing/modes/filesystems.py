@@ -1,12 +1,16 @@
 """Real file systems to break things on: mounted from an image, small if wanted, cut off as by a power switch.
 
 Needs root and the tools of the file system. Whatever happens inside the block,
-the mount and its loop device go.
+the mount and its loop device go. What a process leaves that was killed in it is
+known by a lock that nobody holds any more, and removed by `remove_stale`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import errno
+import fcntl
 import os
 import shutil
 import subprocess
@@ -16,6 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from safeh5.testing.harness.places import quick_directory
 
 _SHUTDOWN: Final = 0x8004587D
 """``EXT4_IOC_SHUTDOWN`` and ``XFS_IOC_GOINGDOWN``: one number."""
@@ -82,11 +88,18 @@ class FileSystem:
 
     def cut(self) -> None:
         """The power fails: what is in memory only is lost. Nobody may be writing; `restore` follows."""
-        import fcntl
-
         fd = os.open(self.path, os.O_RDONLY)
         try:
             fcntl.ioctl(fd, _SHUTDOWN, _NOLOGFLUSH.to_bytes(4, "little"))
+        finally:
+            os.close(fd)
+
+    def sync(self) -> None:
+        """All that was written to it is on the disk; other file systems are left in peace."""
+        fd = os.open(self.path, os.O_RDONLY)
+        try:
+            if ctypes.CDLL(None, use_errno=True).syncfs(fd):
+                raise OSError(ctypes.get_errno(), "syncfs failed", str(self.path))
         finally:
             os.close(fd)
 
@@ -119,23 +132,71 @@ class FileSystem:
                 piece //= 2
 
 
+_PREFIX: Final = "safeh5-mount-"
+_IN_USE: Final = "in-use"
+
+
 @contextmanager
 def mounted(kind: str) -> Iterator[FileSystem]:
     """A new, empty file system; gone at the end."""
-    with tempfile.TemporaryDirectory(prefix="safeh5-mount-") as directory:
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=quick_directory()) as directory, _in_use(directory):
         root = Path(os.path.realpath(directory))
         system = FileSystem(kind, root / "image", root / "mounted")
         system.path.mkdir()
         with open(system.image, "wb") as file:
             file.truncate(_MIB[kind] << 20)
         _run(*_MAKE[kind], str(system.image))
-        system.mount()
         try:
+            system.mount()
             yield system
         finally:
-            # A process that was killed may still be going; it is let go of, and the mount with it.
-            if os.path.ismount(system.path) and subprocess.run(["umount", str(system.path)]).returncode:
-                subprocess.run(["umount", "-l", str(system.path)], check=False)
+            _let_go(root)
+
+
+@contextmanager
+def _in_use(directory: str) -> Iterator[None]:
+    """Whoever finds this lock free knows that its process is gone."""
+    fd = os.open(Path(directory, _IN_USE), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def remove_stale() -> list[str]:
+    """Remove what processes have left that were killed while they had file systems mounted; returns where."""
+    places = {tempfile.gettempdir(), quick_directory() or tempfile.gettempdir()}
+    found = [path for place in sorted(places) for path in sorted(Path(place).glob(f"{_PREFIX}*"))]
+    return [str(path) for path in found if _remove_if_stale(path)]
+
+
+def _remove_if_stale(root: Path) -> bool:
+    with contextlib.ExitStack() as stack:
+        try:
+            fd = os.open(root / _IN_USE, os.O_RDWR)
+            stack.callback(os.close, fd)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            # Somebody is at work there, or it is not ours.
+            return False
+        _let_go(root)
+        shutil.rmtree(root, ignore_errors=True)
+    return not root.exists()
+
+
+def _let_go(root: Path) -> None:
+    """Unmount what is mounted below `root`; the loop device goes with it."""
+    path = root / "mounted"
+    # A process that was killed may still be going; it is let go of, and the mount with it.
+    if os.path.ismount(path) and _quietly("umount", str(path)).returncode:
+        _quietly("umount", "-l", str(path))
+    for device in _quietly("losetup", "-n", "-O", "NAME", "-j", str(root / "image")).stdout.split():
+        _quietly("losetup", "-d", device)
+
+
+def _quietly(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
 def _run(*command: str) -> None:
