@@ -112,7 +112,8 @@ def read(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Wanted | None:
     if driver == "fileobj":
         return None
     if driver not in _ONE_FILE:
-        logger.warning("%r is not journaled: the driver %r keeps no single file on a disk", name, driver)
+        if driver in h5py.registered_drivers():
+            logger.warning("%r is not journaled: the driver %r keeps no single file on a disk", name, driver)
         return None
     if driver == "core" and not rest.get("backing_store", True):
         return None

@@ -13,6 +13,7 @@ from h5py import h5f, h5p
 from safeh5._typing import Buffer
 from safeh5.applier import AtHand
 from safeh5.errors import ApplyError, InternalError, SafeH5Error, UnjournaledOperationError
+from safeh5.h5 import native
 from safeh5.h5.exposed import Exposed
 from safeh5.h5.recorder import Recorder
 from safeh5.operations.model import Operation
@@ -138,6 +139,8 @@ class Door:
         elif not self.is_lost:
             close_plainly(handle, objects=objects)
         self.handle(handle.number).closed = True
+        # As h5py does when a file is closed: what is left of it says so, in h5py's words.
+        native.nonlocal_close()
         if not self.recorder.ended:
             # What is still open decides when the file ends, and not this identifier.
             handle.door = copy.copy(self)
@@ -159,6 +162,7 @@ class Door:
         """
         if self.recorder.commits and os.getpid() == self._pid and self._is_last(handle, objects=True):
             self.recorder.abandon(error)
+            native.nonlocal_close()
         else:
             self.release(handle, objects=True)
 

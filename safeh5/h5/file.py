@@ -8,6 +8,7 @@ exactly an `h5py.File`, so that packages which look at the type take it.
 from __future__ import annotations
 
 import os
+import stat
 import time
 from typing import Any, cast
 
@@ -27,7 +28,7 @@ from safeh5.h5.door import Door, Handle
 from safeh5.h5.ids import adopt
 from safeh5.h5.native import phil
 from safeh5.h5.recorder import SessionRecorder
-from safeh5.h5.sessions import recorder_of, session_at
+from safeh5.h5.sessions import recorder_of, require_not_open, session_at
 from safeh5.options import Durability, Mode
 from safeh5.session import Session, State, signals
 from safeh5.session import open as open_session
@@ -165,7 +166,7 @@ def identifier(recorder: Any, name: str | None = None, driver: str | None = None
 
 def _journaled_id(wanted: arguments.Wanted, options: dict[str, Any]) -> Any:
     ending.settle()
-    deadline = time.monotonic() + float(options.get("lock_timeout") or 0.0)
+    deadline = time.monotonic() + _seconds(options.get("lock_timeout"))
     while True:
         with phil:
             found = session_at(wanted.name)
@@ -179,6 +180,13 @@ def _journaled_id(wanted: arguments.Wanted, options: dict[str, Any]) -> Any:
                     raise
         # Not inside h5py's lock: other threads of this process go on.
         time.sleep(_POLL)
+
+
+def _seconds(lock_timeout: Any) -> float:
+    try:
+        return float(lock_timeout or 0.0)
+    except (TypeError, ValueError):
+        raise InvalidOptionError(f"lock_timeout={lock_timeout!r} is not a number of seconds") from None
 
 
 def _require_joinable(wanted: arguments.Wanted, session: Session) -> None:
@@ -195,8 +203,13 @@ def _require_joinable(wanted: arguments.Wanted, session: Session) -> None:
 
 def _begin(wanted: arguments.Wanted, options: dict[str, Any]) -> Any:
     _require_writable(wanted)
+    require_not_open(wanted.name)
     options.setdefault("durability", Durability.INTERVAL)
-    session = open_session(wanted.name, cast(Mode, wanted.mode), creation=wanted.creation, **options)
+    mode = "w" if wanted.mode in ("a", "r+") and _is_empty(wanted.name) else wanted.mode
+    session = open_session(wanted.name, cast(Mode, mode), creation=wanted.creation, **options)
+    if mode != wanted.mode and not _is_empty(wanted.name):
+        _undo(session)  # Somebody has filled it before the lock was ours.
+        return _begin(wanted, options)
     try:
         made = identifier(SessionRecorder(session), wanted.name, wanted.driver)
         _require_userblock(made, wanted)
@@ -205,6 +218,15 @@ def _begin(wanted: arguments.Wanted, options: dict[str, Any]) -> Any:
         raise
     ending.watch(made.door, session)
     return made
+
+
+def _is_empty(path: str) -> bool:
+    """Whether a file is there without a byte in it: HDF5 takes it for one that is to be made."""
+    try:
+        facts = os.stat(path)
+    except OSError:
+        return False
+    return stat.S_ISREG(facts.st_mode) and facts.st_size == 0
 
 
 def _undo(session: Session) -> None:

@@ -8,9 +8,9 @@ h5py's modules that `patches` replaces and then mean the original.
 from __future__ import annotations
 
 from h5py import AttributeManager, Dataset, File, Group, h5a, h5d, h5ds, h5f, h5g, h5i, h5o, h5r, h5t
-from h5py._objects import phil
+from h5py._objects import nonlocal_close, phil
 
-__all__ = ["File", "phil"]
+__all__ = ["File", "nonlocal_close", "phil"]
 
 # --- identifiers
 open_object = h5o.open

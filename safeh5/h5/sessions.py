@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from h5py import h5f, h5fd, h5p
@@ -29,6 +30,39 @@ def recorder_of(session: Session) -> SessionRecorder:
         if isinstance(door.recorder, SessionRecorder) and door.recorder.session is session:
             return door.recorder
     return SessionRecorder(session, commits=False)
+
+
+def require_not_open(path: str) -> None:
+    """Refuse a session on a file that this process has open for writing without one.
+
+    What is written there would be changes of the target behind the session's
+    back, and the commit would be refused.
+
+    Raises
+    ------
+    TargetIsOpenError
+        It was opened by h5py itself, before `safeh5.install` for one.
+    """
+    if not os.path.exists(path):
+        return
+    for oid in native.get_obj_ids(h5f.OBJ_ALL, h5f.OBJ_FILE):
+        if oid.get_intent() & h5f.ACC_RDWR and _is_file(oid, path):
+            raise TargetIsOpenError(
+                "the file is open for writing in this process, by h5py itself and without a journal",
+                path=path,
+                safe="Nothing was changed",
+                hint="Close it first, or open it with safeh5.File in the first place",
+            )
+
+
+def _is_file(oid: Any, path: str) -> bool:
+    """Whether an open HDF5 file, not one in memory, is the file at `path`."""
+    if oid.get_access_plist().get_driver() not in (h5fd.SEC2, h5fd.STDIO):
+        return False
+    try:
+        return os.path.samefile(native.get_file_name(oid), path)
+    except OSError:
+        return False
 
 
 def open_file(name: bytes | str, flags: int = h5f.ACC_RDWR, fapl: Any = None) -> Any:

@@ -13,7 +13,7 @@ import tempfile
 from typing import Any
 
 import h5py
-from h5py import h5d, h5f, h5p
+from h5py import h5d, h5f, h5p, h5s
 
 from safeh5.h5 import native
 from safeh5.operations.properties import make_dcpl, read_layout
@@ -42,9 +42,39 @@ def stand_in(dataset: Any) -> h5d.DatasetID:
     tid = h5d.DatasetID.get_type(dataset)
     tid = tid.copy() if tid.committed() else tid
     # The property list itself has the driver in it that sources were opened by.
+    space = _stored_space(dataset, dcpl)
     dcpl = make_dcpl(read_layout(dcpl, tid))
-    native.create_dataset(file, b"stand-in", tid, dataset.get_space(), dcpl)
+    native.create_dataset(file, b"stand-in", tid, space, dcpl)
     return native.open_dataset(file, b"stand-in", _access(dataset))
+
+
+def space(dataset: Any) -> h5s.SpaceID:
+    """The extent of a dataset; of an unlimited virtual one, that which its sources give it now.
+
+    HDF5 looks at the sources to find it, and so by the wrong driver.
+    """
+    try:
+        found = h5d.DatasetID.get_space(dataset)
+    except (OSError, RuntimeError):
+        if dataset.valid and leads_elsewhere(dataset):
+            return stand_in(dataset).get_space()
+        raise
+    if _is_unlimited(found) and leads_elsewhere(dataset):
+        return stand_in(dataset).get_space()
+    return found
+
+
+def _is_unlimited(found: h5s.SpaceID) -> bool:
+    return found.get_simple_extent_type() == h5s.SIMPLE and h5s.UNLIMITED in found.get_simple_extent_dims(
+        True
+    )
+
+
+def _stored_space(dataset: Any, dcpl: h5p.PropDCID) -> h5s.SpaceID:
+    """The extent as it stands in the file, with no look at the sources."""
+    stored = dcpl.get_virtual_vspace(0).copy()
+    stored.select_all()
+    return stored
 
 
 def _access(dataset: Any) -> h5p.PropDAID:

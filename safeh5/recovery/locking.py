@@ -5,8 +5,15 @@ from __future__ import annotations
 import os
 import stat
 
-from safeh5.errors import NotHDF5Error, NotWritableError, SafeH5Error, TargetIsDirectoryError
+from safeh5.errors import (
+    InvalidOptionError,
+    NotHDF5Error,
+    NotWritableError,
+    SafeH5Error,
+    TargetIsDirectoryError,
+)
 from safeh5.storage import Names, Owner, Storage, TargetLock
+from safeh5.storage.names import LONGEST_SUFFIX
 
 
 def lock_target(storage: Storage, names: Names, timeout: float) -> TargetLock:
@@ -54,6 +61,42 @@ def require_file(names: Names) -> None:
         raise TargetIsDirectoryError("this is a directory", path=names.target, safe="Nothing was touched")
     if not stat.S_ISREG(mode):
         raise NotHDF5Error("this is not a regular file", path=names.target, safe="Nothing was touched")
+
+
+def require_name(names: Names) -> None:
+    """Refuse a name that the files beside the target cannot be named after.
+
+    Raises
+    ------
+    InvalidOptionError
+        It is not UTF-8, which the journal keeps it as, or too long.
+    """
+    name = os.fsencode(os.path.basename(names.target))
+    try:
+        name.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidOptionError(
+            f"the name of the file is not UTF-8: {name!r}",
+            safe="Nothing was touched",
+            hint="Give it another name; its directory may have any",
+        ) from None
+    longest = _longest_name(names.directory)
+    if len(name) + LONGEST_SUFFIX > longest:
+        raise InvalidOptionError(
+            f"the name of the file has {len(name)} bytes; safeh5 names files after it and needs "
+            f"{LONGEST_SUFFIX} more, and {longest} are allowed here",
+            path=names.directory,
+            safe="Nothing was touched",
+            hint=f"Use a name of at most {longest - LONGEST_SUFFIX} bytes, and rename the file afterwards",
+        )
+
+
+def _longest_name(directory: str) -> int:
+    """Bytes that a file name in a directory may have."""
+    try:
+        return os.pathconf(directory, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):
+        return 255
 
 
 def describe_owner(storage: Storage, names: Names) -> str | None:

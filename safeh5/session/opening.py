@@ -48,7 +48,7 @@ from safeh5.recovery.act import carry_out, save_torn
 from safeh5.recovery.classify import classify, explain, target_state
 from safeh5.recovery.evidence import Evidence, examine
 from safeh5.recovery.leftovers import remove_leftovers
-from safeh5.recovery.locking import lock_target, require_file
+from safeh5.recovery.locking import lock_target, require_file, require_name
 from safeh5.recovery.plan import corrupt_journal, make_plan, require_checkpoint
 from safeh5.recovery.report import Action, Condition, TargetState
 from safeh5.session.beside import Beside
@@ -146,6 +146,8 @@ def open_session(path: str | os.PathLike[str], opening: Opening, storage: Storag
 
 
 def _names_of_target(path: str | os.PathLike[str]) -> Names:
+    if not os.fspath(path):
+        raise TargetNotFoundError("the name of the file is empty", safe="Nothing was touched")
     names = Names.of(path)
     if names.is_aside or os.path.realpath(os.fspath(path)) == names.sidecar:
         raise InvalidOptionError(
@@ -155,6 +157,7 @@ def _names_of_target(path: str | os.PathLike[str]) -> Names:
     if not os.path.isdir(names.directory):
         raise TargetNotFoundError("there is no such directory", path=names.directory)
     require_file(names)
+    require_name(names)
     return names
 
 
@@ -190,7 +193,7 @@ def _not_asked_for(evidence: Evidence, condition: Condition) -> Exception:
         return ForeignSidecarError(sentence, path=evidence.names.sidecar, safe="Nothing was touched")
     if condition is Condition.UNSUPPORTED:
         return UnsupportedVersion(sentence, path=evidence.names.sidecar, safe="Nothing was touched")
-    resume = ", or go on with it with safeh5.open(..., resume=True)" if condition in _RESUMABLE else ""
+    resume = ", or go on with it: open it with resume=True" if condition in _RESUMABLE else ""
     return InterruptedSessionError(
         f"{target} has an unfinished session. {sentence}",
         path=target,

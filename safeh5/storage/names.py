@@ -35,6 +35,8 @@ from enum import StrEnum
 from typing import Final
 
 SUFFIX: Final = ".safeh5"
+LONGEST_SUFFIX: Final = len(".safeh5-rolledback-20240101T000000Z-1a2b3c4d")
+"""How much longer than the target's name those of a session may be; a torn end has room for its numbers."""
 
 _SEGMENT: Final = re.compile(r"journal-(\d{8,})\.log")
 _ASIDE: Final = re.compile(r"(?P<target>.+)\.safeh5-(?:rolledback|damaged)-\d{8}T\d{6}Z-[0-9a-f]{8}")

@@ -20,6 +20,7 @@ import pytest
 
 import safeh5
 from safeh5.errors import (
+    InputError,
     InterruptedSessionError,
     SessionLockedError,
     TargetChangedError,
@@ -233,6 +234,85 @@ def test_what_is_no_hdf5_file_is_an_os_error_and_stays(target: Path) -> None:
         with pytest.raises(OSError):
             safeh5.File(target, mode)
     assert target.read_bytes() == b"text, and no more" and only_the_target(target)
+
+
+def killed_after_a_flush(path: Path) -> None:
+    program = f"import os, safeh5; f = safeh5.File({str(path)!r}, 'a'); f['x'] = 1; f.flush()"
+    done = subprocess.run([sys.executable, "-c", program + "; os.kill(os.getpid(), 9)"], check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("mode", ["a", "r+"])
+def test_an_empty_file_becomes_an_hdf5_file_as_with_h5py(mode: str, target: Path) -> None:
+    target.touch()  # as NamedTemporaryFile makes it
+    with safeh5.File(target, mode) as file:
+        file["x"] = 1
+        assert not target.stat().st_size
+    with h5py.File(target) as file:
+        assert file["x"][()] == 1
+
+
+def test_an_empty_file_whose_writer_was_killed_is_recovered(target: Path) -> None:
+    target.touch()
+    killed_after_a_flush(target)
+    with safeh5.File(target, "a", resume=True) as file:
+        file["y"] = 2
+    with h5py.File(target) as file:
+        assert set(file) == {"x", "y"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("", {}, "the name of the file is empty"),
+        (b"r\xff.h5", {}, "is not UTF-8"),
+        ("x" * 250, {}, "needs 44 more"),
+        ("run.h5", {"lock_timeout": "long"}, "not a number of seconds"),
+        ("run.h5", {"durability": "always"}, "is not one of 'record'"),
+    ],
+)
+def test_what_a_file_cannot_be_named_or_opened_with_is_an_input_error_that_says_so(
+    name: Any, options: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=said):
+        safeh5.File(name, "w", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_driver_that_does_not_exist_is_not_warned_of_but_refused(
+    target: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ValueError, match="Unknown driver"):
+        safeh5.File(target, "w", driver="sec3")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("mode", ["a", "r+", "w"])
+def test_a_file_that_plain_h5py_has_open_for_writing_is_not_written_beside_it(mode: str, old: Path) -> None:
+    with h5py.File(old, "r+") as plain:
+        with pytest.raises(TargetIsOpenError, match="by h5py itself"):
+            safeh5.File(old, mode)
+        plain["kept"] = 1
+    with h5py.File(old) as plain:
+        assert "kept" in plain
+
+
+def test_an_interrupted_session_names_both_ways_to_go_on(old: Path) -> None:
+    killed_after_a_flush(old)
+    with pytest.raises(InterruptedSessionError, match=r"safeh5 recover .* resume=True.*--rollback"):
+        safeh5.File(old, "a")
+
+
+def test_what_is_left_of_a_closed_file_fails_in_h5pys_words(old: Path, tmp_path: Path) -> None:
+    def left(made: Any) -> tuple[Any, ...]:
+        dataset = made["old"]
+        made.close()
+        with pytest.raises(ValueError) as caught:
+            _ = dataset.file
+        return dataset.id.id, str(caught.value), bool(dataset)
+
+    assert left(safeh5.File(old, "a")) == left(h5py.File(old, "r"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")

@@ -73,3 +73,22 @@ def test_a_virtual_dataset_without_a_source_is_journaled(tmp_path: Path) -> None
         assert file["v"].is_virtual and file["v"].virtual_sources() == []
 
     three_ways(scenario, tmp_path)
+
+
+def test_an_unlimited_virtual_dataset_is_as_large_as_its_sources_in_other_files(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "source.h5", "w") as file:
+        file.create_dataset("data", data=np.arange(20).reshape(5, 4), maxshape=(None, 4))
+    layout = h5py.VirtualLayout((3, 4), "i8", maxshape=(None, 4))
+    source = h5py.VirtualSource("source.h5", "data", shape=(3, 4), maxshape=(None, 4))
+    layout[: h5py.h5s.UNLIMITED, :] = source[: h5py.h5s.UNLIMITED, :]
+    with safeh5.File(tmp_path / "run.h5", "w", libver="latest") as file:
+        # Of the same name in the file itself, where HDF5 would find it.
+        file.create_dataset("data", data=np.zeros((9, 4), "i8"), maxshape=(None, 4))
+        file.create_virtual_dataset("v", layout, fillvalue=-1)
+        for _ in range(2):
+            made = file["v"]
+            assert (made.shape, made.id.shape, made.maxshape, len(made)) == ((5, 4), (5, 4), (None, 4), 5)
+            assert np.array_equal(made[:], np.arange(20).reshape(5, 4))
+            file.flush()
+    with h5py.File(tmp_path / "run.h5") as file:
+        assert file["v"].shape == (5, 4)
