@@ -15,6 +15,7 @@ from safeh5.applier import AtHand
 from safeh5.errors import ApplyError, InternalError, SafeH5Error, UnjournaledOperationError
 from safeh5.h5 import native
 from safeh5.h5.exposed import Exposed
+from safeh5.h5.paths import Paths
 from safeh5.h5.recorder import Recorder
 from safeh5.operations.model import Operation
 
@@ -61,6 +62,8 @@ class Door:
         How the file was opened, by the numbers of its identifiers.
     exposed : Exposed
         Datasets whose HDF5 identifiers were given away.
+    paths : Paths
+        Where objects stand that were asked for.
     moved : dict of address to bytes
         Where objects were found that HDF5 has under an outdated name.
     """
@@ -73,6 +76,7 @@ class Door:
         self._pid = os.getpid()
         self.handles: dict[int, Handle] = {}
         self.exposed = Exposed(recorder.target)
+        self.paths = Paths()
         self.moved: dict[Any, bytes] = {}
         self._access: tuple[Any, h5p.PropLAID] = (None, self._link_access(h5p.create(h5p.LINK_ACCESS)))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from h5py import h5g, h5l, h5r
 
@@ -20,6 +20,7 @@ from safeh5.operations.values import StoredReference
 if TYPE_CHECKING:
     from safeh5.h5.door import Door
 
+_MANY: Final = 4096
 # h5py raises any of these for an object that is not there.
 _NOT_THERE = (KeyError, OSError, RuntimeError, ValueError)
 
@@ -38,11 +39,31 @@ def path_of(oid: Any, door: Door) -> str | None:
     if known is not None and known[0] == epoch and oid.valid:
         path: str = known[1]
         return path
-    found = _path_of(oid, door)
+    found = door.paths.get(epoch, number := native.get_objinfo(oid).objno)
+    if found is None and (found := _path_of(oid, door)) is not None:
+        door.paths.keep(epoch, number, found)
     if found is not None:
         with contextlib.suppress(AttributeError):  # of a plain identifier
             oid.known = epoch, found
     return found
+
+
+class Paths:
+    """Where objects of a file stand, by their addresses in it; as long as nothing is moved or removed."""
+
+    def __init__(self) -> None:
+        self._epoch = -1
+        self._paths: dict[Any, str] = {}
+
+    def get(self, epoch: int, number: Any) -> str | None:
+        """The path of the object at the address `number`; None if it is not known in this epoch."""
+        return self._paths.get(number) if epoch == self._epoch else None
+
+    def keep(self, epoch: int, number: Any, path: str) -> None:
+        """Note where an object stands."""
+        if epoch != self._epoch or len(self._paths) >= _MANY:
+            self._epoch, self._paths = epoch, {}
+        self._paths[number] = path
 
 
 def _path_of(oid: Any, door: Door) -> str | None:

@@ -161,7 +161,7 @@ class JournalTail:
             buffers, after = tip.frame(kind, flags, batch, meta, payload)
         except FormatError as error:
             raise InternalError(f"a record was refused by the journal: {error}", lsn=tip.lsn) from error
-        self._write((*self._waiting(tip), *buffers), after)
+        self._write((*self._waiting(tip), *buffers) if tip.gathered else buffers, after)
         return tip.lsn
 
     def _write(self, buffers: Sequence[Buffer], after: Tip) -> None:

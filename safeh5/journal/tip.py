@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 from typing import Final, NamedTuple
 
+from safeh5._typing import Buffer
 from safeh5.journal.batches import BatchState
-from safeh5.journal.checksum import crc32c, extend, padding
+from safeh5.journal.checksum import crc32c, extend, padded, padding
 from safeh5.journal.format import (
     SEGMENT_HEADER_SIZE,
     Kind,
@@ -21,6 +22,8 @@ from safeh5.journal.format import (
 )  # fmt: skip
 from safeh5.storage.handles import AppendFile
 
+_COPIED: Final = 2048
+"""A payload of so many bytes is copied in less time than it takes to hand it on uncopied."""
 _LARGEST_ELAPSED: Final = 0xFFFF_FFFF
 _SYNC, _END, _OPERATION = int(Kind.SYNC), int(Kind.END), int(Kind.OPERATION)
 _CHANGES: Final = frozenset({_OPERATION, _END})
@@ -94,7 +97,7 @@ class Tip(NamedTuple):
 
     def frame(
         self, kind: int, flags: int, batch: int, meta: bytes, payload: memoryview, *, gather: bool = False
-    ) -> tuple[tuple[bytes, memoryview, bytes], Tip]:
+    ) -> tuple[tuple[Buffer, ...], Tip]:
         """The bytes of the next frame, and the end after them: written, or with one more frame in memory.
 
         Raises
@@ -118,12 +121,12 @@ class Tip(NamedTuple):
             _,
         ) = self
         state = state.after(lsn, kind, flags, batch, count_in(meta, "records") if kind == _END else 0)
-        pad = padding(len(payload))
-        crc = extend(crc32c(payload), pad)
+        size = len(payload)
+        body, crc = _body(payload, size)
         head, header_crc = pack_frame(
-            salt, offset, lsn, batch, kind, flags, _elapsed(created), meta, len(payload), crc
+            salt, offset, lsn, batch, kind, flags, _elapsed(created), meta, size, crc
         )
-        end = offset + len(head) + len(payload) + len(pad)
+        end = offset + len(head) + padded(size)
         after = Tip(
             file, number, salt, created, end, lsn + 1,
             next_chain(chain, header_crc), state, last_record if kind == _SYNC else lsn,
@@ -131,7 +134,16 @@ class Tip(NamedTuple):
             Placed(number, offset, lsn) if kind == _OPERATION else placed,
             self.written if gather else end, self.gathered + 1 if gather else 0,
         )  # fmt: skip
-        return (head, payload, pad), after
+        return (head + body,) if isinstance(body, bytes) else (head, *body), after
+
+
+def _body(payload: memoryview, size: int) -> tuple[bytes | tuple[memoryview, bytes], int]:
+    """A payload with its padding, and its checksum; a small one in one piece."""
+    pad = padding(size)
+    if size <= _COPIED:
+        body = payload.tobytes() + pad
+        return body, extend(0, body)
+    return (payload, pad), extend(crc32c(payload), pad)
 
 
 def _elapsed(created: int) -> int:

@@ -37,6 +37,8 @@ def byte_view(buffer: Buffer) -> memoryview:
     ``memoryview.cast`` refuses most formats that are not native (big-endian,
     structured, datetime); NumPy asks for the plain bytes and gets them all.
     """
+    if type(buffer) is bytes:
+        return memoryview(buffer)
     view = buffer if isinstance(buffer, memoryview) else None
     if view is not None and view.ndim == 1 and view.format == "B" and view.c_contiguous:
         return view
@@ -135,7 +137,7 @@ def write_some(fd: int, views: list[memoryview]) -> int:
     """One write call at the descriptor's position; returns how many bytes it took."""
     if sys.platform == "win32":
         return os.write(fd, views[0][:_LARGEST_CALL])
-    return os.writev(fd, views[:_IOV_MAX])
+    return os.write(fd, views[0]) if len(views) == 1 else os.writev(fd, views[:_IOV_MAX])
 
 
 def write_at(fd: int, view: memoryview, offset: int) -> int:

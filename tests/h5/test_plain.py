@@ -260,3 +260,22 @@ def test_every_durability_journals_the_same(durability: str, target: Path) -> No
     assert kinds == ["CreateDataset", "WriteData", "SetAttribute", *["Many", "SetAttribute"] * 2]
     with h5py.File(target) as plain:
         assert [plain[f"d{n}"][()] for n in range(3)] == [0, 1, 2]
+
+
+def test_an_object_at_the_address_of_one_that_was_removed_is_recorded_by_its_own_path(target: Path) -> None:
+    file = safeh5.File(target, "w")
+    for number in range(20):
+        name = f"g{number}"
+        file.create_group(name)
+        file[name].attrs["n"] = number  # by another identifier, which does not know its path
+        if number % 2:
+            del file[name]
+    file.move("g0", "moved")
+    file["moved"].attrs["n"] = "moved"
+    file["moved"].create_dataset("d", data=1)
+    file.session._abandon()
+    safeh5.recover(target)
+    with h5py.File(target) as plain:
+        assert sorted(plain) == sorted([*(f"g{n}" for n in range(2, 20, 2)), "moved"])
+        assert all(plain[f"g{n}"].attrs["n"] == n for n in range(2, 20, 2))
+        assert plain["moved"].attrs["n"] == "moved" and list(plain["moved"]) == ["d"]
