@@ -32,8 +32,8 @@ if __package__ in (None, ""):
 import h5py  # noqa: E402
 import numpy as np  # noqa: E402
 
-import safeh5  # noqa: E402
 from bench.child import figures_of  # noqa: E402
+from safeh5 import File  # noqa: E402
 
 Seconds = dict[str, float]
 Work = Callable[[Any, float], Seconds]
@@ -166,7 +166,7 @@ class Synced(h5py.File):  # type: ignore[misc]
         super().close()
 
 
-KINDS: Final[dict[str, Any]] = {"h5py": h5py.File, "synced": Synced, "safeh5": safeh5.File}
+KINDS: Final[dict[str, Any]] = {"h5py": h5py.File, "synced": Synced, "safeh5": File}
 
 
 def main(arguments: list[str] | None = None) -> int:

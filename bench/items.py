@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-import safeh5
 from bench.workloads import Items
+from safeh5 import open as open_session
 
 Array = npt.NDArray[Any]
 
@@ -144,7 +144,7 @@ class SafeH5:
 
     def __init__(self, work: Items, *, durability: str, **options: Any) -> None:
         self.durability = durability
-        self.session = safeh5.open("run.h5", durability=durability, **options)
+        self.session = open_session("run.h5", durability=durability, **options)
         self.stream = self.session.stream("items", work.shape, work.dtype)
 
     def append(self, item: Array) -> None:  # noqa: D102

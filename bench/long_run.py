@@ -30,9 +30,9 @@ if __package__ in (None, ""):
 import h5py  # noqa: E402
 import numpy as np  # noqa: E402
 
-import safeh5  # noqa: E402
 from bench.child import environment  # noqa: E402
 from bench.workloads import MIB  # noqa: E402
+from safeh5 import open as open_session  # noqa: E402
 
 FRAME = (1024, 1024)
 
@@ -62,7 +62,7 @@ def main() -> int:
 def acquire(frames: int, limit: int, applier: str | None) -> None:
     """The acquisition; ends by SIGKILL."""
     options: dict[str, Any] = {} if applier is None else {"applier": applier}
-    session = safeh5.open(
+    session = open_session(
         "run.h5", durability="flush", journal_limit=limit, segment_bytes=limit // 4, **options
     )
     stream = session.stream("items", FRAME, "u2")
@@ -124,7 +124,7 @@ def journal_bytes() -> int:
 def take_up() -> None:
     """Go on with the session, and commit it."""
     begin = time.perf_counter()
-    session = safeh5.open("run.h5", resume=True, applier="inline")
+    session = open_session("run.h5", resume=True, applier="inline")
     opened = time.perf_counter()
     length = session.stream("items").length
     ready = time.perf_counter()

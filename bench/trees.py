@@ -12,8 +12,9 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
-import safeh5
 from bench.workloads import Tree
+from safeh5 import MicroDataGroup, MicroDataset
+from safeh5 import open as open_session
 
 NO_STAMPS: Final = {"machine_id": None, "timestamp": None}
 """The groups of the others have no attributes."""
@@ -80,13 +81,13 @@ def safeh5_tree(work: Tree, **options: Any) -> Times:
     """One `write`, one commit; making the nodes is part of it."""
     data = work.data()
     begin = time.perf_counter()
-    session = safeh5.open("run.h5", **options)
+    session = open_session("run.h5", **options)
     session.write(
         [
-            safeh5.MicroDataGroup(
+            MicroDataGroup(
                 f"Point_{number:04d}",
                 attrs=NO_STAMPS,
-                children=[safeh5.MicroDataset("values", data[number], attrs=work.attrs(number))],
+                children=[MicroDataset("values", data[number], attrs=work.attrs(number))],
             )
             for number in range(work.groups)
         ]

@@ -102,6 +102,20 @@ class NewSegment:
                 self.storage.unlink(temporary)
             raise
 
+    def begin(self) -> AppendFile:
+        """The first segment of a directory that has not its own name yet: nothing is synced.
+
+        The directory is garbage until it has its name, and whoever gives it that syncs first
+        the segment and then the directory.
+        """
+        file = self.storage.create(self.path)
+        try:
+            file.write([self.header.pack()])
+        except BaseException:
+            file.close()
+            raise
+        return file
+
     def publish(self) -> AppendFile:
         """Give the segment its name, durably, and open it for appending.
 

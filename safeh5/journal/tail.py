@@ -68,7 +68,7 @@ class JournalTail:
 
     def __init__(
         self, storage: Storage, directory: str, options: JournalOptions, header: SegmentHeader,
-        batch: BatchState, earlier_bytes: int,
+        batch: BatchState, earlier_bytes: int, *, unnamed: bool = False,
     ) -> None:  # fmt: skip
         """For `create` and `resume`: begin the segment that `header` describes."""
         self.directory = directory
@@ -89,7 +89,8 @@ class JournalTail:
         self._gathered: list[bytes] = []
         self._gathered_since = 0.0
         self._stuck = False
-        self._tip = Tip.of_new(self._new_segment(header), header, batch)
+        file = self._first_segment(header) if unnamed else self._new_segment(header)
+        self._tip = Tip.of_new(file, header, batch)
 
     def moved_to(self, directory: StrPath) -> None:
         """Take note that the directory was renamed; later segments go there."""
@@ -276,6 +277,14 @@ class JournalTail:
         except OSError as error:
             # The name may or may not be on disk: nothing may be appended to the old segment any more.
             raise self._poison(error, what) from error
+
+    def _first_segment(self, header: SegmentHeader) -> AppendFile:
+        segment = NewSegment(self._storage, self.directory, header)
+        try:
+            return segment.begin()
+        except OSError as error:
+            what = f"beginning segment {segment.path} failed"
+            raise self._refused(error, SEGMENT_HEADER_SIZE, what) from error
 
     def _refused(self, error: OSError, needed: int, what: str) -> SafeH5Error:
         """The error for a write that failed and was taken back; the writer stays usable."""

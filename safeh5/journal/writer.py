@@ -53,17 +53,26 @@ class JournalWriter(JournalTail):
 
     @classmethod
     def create(
-        cls, storage: Storage, directory: StrPath, session_id: bytes, options: JournalOptions
+        cls,
+        storage: Storage,
+        directory: StrPath,
+        session_id: bytes,
+        options: JournalOptions,
+        *,
+        unnamed: bool = False,
     ) -> JournalWriter:
         """Begin a journal in an existing directory that holds none.
 
-        On return the first segment's header and name are durable. The first
+        On return the first segment's header and name are durable, unless `unnamed`. The first
         record must be the SESSION record.
 
         Parameters
         ----------
         session_id : bytes
             16 bytes, unique to this session.
+        unnamed : bool
+            The directory has not its own name yet. Nothing is synced then, that being the business of who
+            names it: `sync`, then a sync of the directory, then the name.
 
         Raises
         ------
@@ -73,7 +82,7 @@ class JournalWriter(JournalTail):
         if len(session_id) != 16:
             raise InternalError(f"a session id has 16 bytes, not {len(session_id)}")
         header = SegmentHeader(session_id, 1, 1, DURABILITY[options.durability], time.time_ns())
-        return cls(storage, os.fspath(directory), options, header, BatchState(), 0)
+        return cls(storage, os.fspath(directory), options, header, BatchState(), 0, unnamed=unnamed)
 
     @classmethod
     def resume(

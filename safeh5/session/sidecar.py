@@ -33,7 +33,7 @@ def make_sidecar(
 ) -> JournalWriter:
     """The sidecar, whole and durable under its name, or nothing.
 
-    Everything in it is synced before the rename, and the rename before this
+    All that matters of it is synced before the rename, and the rename before this
     returns. A crash before leaves a directory under the temporary name, which
     the next open removes.
     """
@@ -42,10 +42,14 @@ def make_sidecar(
         storage.make_directory(made, _directory_mode(names))
         journal = None
         try:
-            journal = JournalWriter.create(storage, made, session_id, options)
+            # Not synced: a page that is missing or torn costs a message some words.
+            with storage.create(os.path.join(made, os.path.basename(names.owner))) as owner:
+                owner.write([Owner.current().to_json()])
+            journal = JournalWriter.create(storage, made, session_id, options, unnamed=True)
             journal.append(Kind.SESSION, encode_control(record))
+            # Segment, directory, name, and the directory that has the name: each is on the
+            # disk before the next says that it is there.
             journal.sync()
-            storage.write_new(os.path.join(made, os.path.basename(names.owner)), Owner.current().to_json())
             storage.sync_directory(made)
             storage.rename(made, names.sidecar)
             storage.sync_directory(names.directory)

@@ -13,7 +13,6 @@ import shlex
 import socket
 import sys
 from datetime import UTC, datetime
-from importlib import metadata
 from typing import Final
 
 import msgspec
@@ -136,7 +135,6 @@ def _printable(text: str) -> str:
 
 
 def _version() -> str:
-    try:
-        return metadata.version("safeh5")
-    except metadata.PackageNotFoundError:
-        return "0"
+    from safeh5 import __version__  # what is installed would be looked for in every directory of sys.path
+
+    return __version__

@@ -210,7 +210,7 @@ def test_a_session_that_finds_no_room_to_begin_leaves_nothing_behind(tmp_path: P
             continue
         session.rollback()
         break
-    assert number >= 10
+    assert number >= 8
 
 
 # --- a disk that fails ---------------------------------------------------------------------------------
@@ -244,8 +244,8 @@ def test_an_fsync_that_fails_between_two_calls_poisons_the_session_too(
     write_batch(session, 0)
     session.sync()
     storage.fail("sync", "journal-", error=errno.EIO)
-    write_batch(session, 1)
     with pytest.raises((JournalWriteError, SessionFailedError)):
+        write_batch(session, 1)
         for _ in range(2000):
             session.record(CreateGroup(path=f"/late{_}"))
     storage.mend()

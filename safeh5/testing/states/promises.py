@@ -26,10 +26,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import safeh5.recovery as recovery
 from safeh5.operations import codec
 from safeh5.operations.control import encode_control
 from safeh5.options import Durability
+from safeh5.recovery import calls
 from safeh5.session import opening
 from safeh5.session.core import SessionCore
 from safeh5.session.log import BatchLog
@@ -92,7 +92,7 @@ class _Marks:
             (SessionCore, "seal_now", self.sealed),
             (Session, "commit", self.commit),
             (Session, "rollback", self.rollback),
-            (recovery, "carry_out", self.carry_out),
+            (calls, "carry_out", self.carry_out),
             (opening, "carry_out", self.carry_out),
         ]
 
