@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from safeh5 import errors
 from safeh5._lazy import lazily
+from safeh5._version import __version__ as __version__
 from safeh5.errors import SafeH5Error
 from safeh5.events import ProgressEvent
 
@@ -98,5 +99,3 @@ __all__ = [
     "uninstall",
     "verify",
 ]
-
-__version__ = "0.1.0"

@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from safeh5._version import __version__
 from safeh5.storage.files import Storage, StrPath
 from safeh5.storage.platform import boot_id
 
@@ -63,7 +64,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             command=_printable(shlex.join(sys.orig_argv))[:_LONGEST_COMMAND],
             python=host_platform.python_version(),
-            safeh5=_version(),
+            safeh5=__version__,
         )
 
     @classmethod
@@ -132,9 +133,3 @@ def _printable(text: str) -> str:
     """`text` as valid Unicode on one line: arguments may hold any bytes."""
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(c if c.isprintable() else "?" for c in text)
-
-
-def _version() -> str:
-    from safeh5 import __version__  # what is installed would be looked for in every directory of sys.path
-
-    return __version__
