@@ -132,8 +132,9 @@ class _Scan:
     def _scan_first(self, number: int, cause: str) -> None:
         """Scan the first segment that is there, which is not the first of the journal and has no anchor.
 
-        If its head is damaged the anchor may have stood there, and the segments
-        before it may have gone rightly: then it is named first.
+        If its head is damaged, or nothing follows its header, the anchor may have
+        stood there, and the segments before it may have gone rightly: then it is
+        named first.
         """
         self.in_prefix = False
         self._scan_segment(number, cause)
@@ -142,6 +143,9 @@ class _Scan:
             self.report(number, self.torn.offset, self.torn.first_lsn, "it ends inside its first record")
         elif found and found[0].offset <= SEGMENT_HEADER_SIZE:
             self.damage.append(found.pop(0))
+        elif self.segments[0].header is not None and self.segments[0].size <= SEGMENT_HEADER_SIZE:
+            first = self.segments[0].header.first_lsn
+            self.report(number, SEGMENT_HEADER_SIZE, first, "it ends before its first record")
         self.report(1, 0, 1, _missing(1, number - 1))
         self.damage += found
 

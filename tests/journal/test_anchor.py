@@ -348,6 +348,18 @@ def test_damage_of_the_anchor_is_never_taken_for_a_journal_that_begins_elsewhere
         assert found.records == 0
 
 
+def test_a_journal_that_is_cut_before_its_anchor_is_named_before_what_the_anchor_had_let_go(
+    tmp_path: Path,
+) -> None:
+    with grow(tmp_path / "pruned") as writer:
+        anchor(writer)
+    [only] = scan_of(tmp_path / "pruned").segments
+    path = segment(tmp_path / "pruned", only.number)
+    path.write_bytes(path.read_bytes()[:SEGMENT_HEADER_SIZE])
+    first = scan_of(tmp_path / "pruned").damage[0]
+    assert (first.segment, first.offset) == (only.number, SEGMENT_HEADER_SIZE)
+
+
 def test_every_flip_behind_an_anchor_is_found(pruned: tuple[Path, JournalScan]) -> None:
     directory, sound = pruned
     for info in sound.segments[1:-1]:

@@ -128,7 +128,7 @@ def look(target: Path, damage: Damage, whole: Whole, changed: int | None) -> str
     status = status_report(evidence)
     assert status.detail and status.condition is not Condition.LIVE, status
     if evidence.scan is not None and evidence.scan.damage:
-        _judge_salvage(storage, evidence, whole, target)
+        _judge_salvage(storage, evidence, damage, whole)
     try:
         plan = make_plan(evidence, Action.REPLAY)
     except SafeH5Error as error:
@@ -190,14 +190,14 @@ def _judge_place(error: CorruptJournalError, damage: Damage, whole: Whole, chang
     )
 
 
-def _judge_salvage(storage: Storage, evidence: Evidence, whole: Whole, target: Path) -> None:
+def _judge_salvage(storage: Storage, evidence: Evidence, damage: Damage, whole: Whole) -> None:
     """What salvage would go by: frames as they were written, and a gap for each that is not there."""
     found = evidence.scan
     assert found is not None
     try:
         make_plan(evidence, Action.SALVAGE)
     except SafeH5Error as error:
-        _judge_message(error, target)
+        _judge_message(error, Path(evidence.names.target))
     if found.session_id.hex() != whole.session:
         return
     sums = {place[3]: value for place, value in zip(whole.places, whole.sums, strict=True)}
@@ -205,6 +205,10 @@ def _judge_salvage(storage: Storage, evidence: Evidence, whole: Whole, target: P
     missing = set(range(first, last + 1))
     for lsn, to in _salvaged(storage, found, sums):
         missing.difference_update(range(max(lsn, first), (last if to is None else min(to, last)) + 1))
+    if may_be_lost_in_silence(damage, whole.last) and missing == set(
+        range(min(missing, default=0), last + 1)
+    ):
+        return  # the end, and nothing is left that tells how far the journal went
     assert not missing, f"salvage says nothing of the frames {sorted(missing)}"
 
 
