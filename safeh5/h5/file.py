@@ -102,7 +102,7 @@ def open_file(file: Any, *args: Any, **kwargs: Any) -> None:
     options = {**defaults, **{key: kwargs.pop(key) for key in arguments.OPTIONS & kwargs.keys()}}
     wanted = arguments.read(args, kwargs)
     if wanted is not None:
-        native.file_init(file, _journaled_id(wanted, options))
+        native.file_init(file, journaled_id(wanted, options))
         return
     name, mode = arguments.first_two(args, kwargs)
     # A file object says itself what is to be read, a snapshot of that very session for one.
@@ -164,7 +164,8 @@ def identifier(recorder: Any, name: str | None = None, driver: str | None = None
 # --- opening -------------------------------------------------------------------------
 
 
-def _journaled_id(wanted: arguments.Wanted, options: dict[str, Any]) -> Any:
+def journaled_id(wanted: arguments.Wanted, options: dict[str, Any]) -> Any:
+    """A journaled identifier of the file that is `wanted`: of a new session, or of the one that is open."""
     ending.settle()
     deadline = time.monotonic() + _seconds(options.get("lock_timeout"))
     while True:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from safeh5.errors import InvalidOptionError
-from safeh5.h5 import arguments, file, native
+from safeh5.h5 import arguments, file, native, patches, sessions
 from safeh5.h5.native import phil
 
 
@@ -44,9 +44,9 @@ def install(**options: Any) -> Installed:
     """Make `h5py.File` journaled: from here on it does what `safeh5.File` does.
 
     It holds for packages that were imported before as well, for classes derived
-    from `h5py.File`, and for ``from h5py import File``. Files that are open stay
-    what they are. Reading, and everything that `safeh5.File` leaves to h5py, is
-    h5py's as before.
+    from `h5py.File`, for ``from h5py import File``, and for files opened for writing
+    by `h5py.h5f.open` and `h5py.h5f.create`. Files that are open stay what they are.
+    Reading, and everything that `safeh5.File` leaves to h5py, is h5py's as before.
 
     Parameters
     ----------
@@ -86,6 +86,13 @@ def _set(options: dict[str, Any] | None) -> None:
         _installed = options
         native.File.__init__ = native.file_init if options is None else _init
         file.defaults = options or {}
+        if options is not None:
+            patches.install()  # h5f.open and h5f.create are among them
+        sessions.opener = None if options is None else _open
+
+
+def _open(wanted: arguments.Wanted) -> Any:
+    return file.journaled_id(wanted, dict(file.defaults))
 
 
 @functools.wraps(native.file_init)

@@ -21,7 +21,7 @@ in h5py               replaced                                     because
 ``h5o``               link, copy, set_comment                      changes the file
 ``h5ds``              set_scale, attach_scale, detach_scale,       changes the file
                       set_label
-``h5f``               open, create                                 refused beside an open session
+``h5f``               open, create                                 joins or refused beside a session
 ``h5f``               flush                                        is a promise of durability
 ``h5f``               get_name                                     names the target, not the staging
 ``h5f``               mount, unmount                               refused

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from h5py import h5f, h5fd, h5p
 
 from safeh5.errors import TargetIsOpenError
-from safeh5.h5 import native
+from safeh5.h5 import lowlevel, native
+from safeh5.h5.arguments import Wanted
 from safeh5.h5.door import doors
 from safeh5.h5.recorder import SessionRecorder
 from safeh5.session import Session, signals
 from safeh5.storage import Names
+
+opener: Callable[[Wanted], Any] | None = None
+"""What opens files for `h5py.h5f.open` and ``create``; None while `safeh5.install` does not hold."""
 
 
 def session_at(path: str) -> Session | None:
@@ -66,8 +71,11 @@ def _is_file(oid: Any, path: str) -> bool:
 
 
 def open_file(name: bytes | str, flags: int = h5f.ACC_RDWR, fapl: Any = None) -> Any:
-    """`h5py.h5f.open`, which opens no target of a session for writing."""
+    """`h5py.h5f.open`, which opens no target of a session for writing; journaled while installed."""
     if flags & h5f.ACC_RDWR:
+        wanted = opener and lowlevel.wanted_to_open(name, flags, fapl)
+        if opener and wanted:
+            return opener(wanted)
         _refuse_beside(name, fapl)
     return native.open_file(name, flags, fapl)
 
@@ -75,7 +83,10 @@ def open_file(name: bytes | str, flags: int = h5f.ACC_RDWR, fapl: Any = None) ->
 def create_file(
     name: bytes | str, flags: int = h5f.ACC_TRUNC, fcpl: h5p.PropFCID | None = None, fapl: Any = None
 ) -> Any:
-    """`h5py.h5f.create`, which replaces no target of a session."""
+    """`h5py.h5f.create`, which replaces no target of a session; journaled while installed."""
+    wanted = opener and lowlevel.wanted_to_create(name, flags, fcpl, fapl)
+    if opener and wanted:
+        return opener(wanted)
     _refuse_beside(name, fapl)
     return native.create_file(name, flags, fcpl, fapl)
 

@@ -101,7 +101,7 @@ def _mappings(dcpl: h5p.PropDCID) -> range:
 def _empty_file() -> h5f.FileID:
     """An empty file of the system's own driver; its name is gone at once."""
     with tempfile.TemporaryDirectory(prefix="safeh5-virtual-") as directory:
-        return h5f.create(os.path.join(directory, "file.h5").encode(), h5f.ACC_EXCL)
+        return native.create_file(os.path.join(directory, "file.h5").encode(), h5f.ACC_EXCL)
 
 
 # --- the two ways of reading ---------------------------------------------------------

@@ -99,3 +99,39 @@ def test_plain_h5py_does_not_write_beside_a_session(mode: str, tmp_path: Path) -
             assert set(plain) == {"old"}
     with h5py.File(target, mode if mode != "x" else "r") as plain:
         assert mode == "w" or set(plain) == {"old", "new"}
+
+
+def test_files_opened_by_h5pys_low_level_functions_are_journaled(tmp_path: Path) -> None:
+    path = tmp_path / "run.h5"
+    fcpl = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    fcpl.set_link_creation_order(h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED)
+    fcpl.set_userblock(512)
+    fapl = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    with safeh5.install():
+        file = h5py.File(h5py.h5f.create(bytes(path), h5py.h5f.ACC_TRUNC, fcpl, fapl))
+        file["z"], file["a"] = 1, 2
+        assert file.session and not path.exists()
+        file.close()
+        with h5py.File(h5py.h5f.open(bytes(path), h5py.h5f.ACC_RDWR)) as file:
+            assert file.session
+            assert list(file) == ["z", "a"] and file.userblock_size == 512
+            assert h5py.h5f.open(bytes(path), h5py.h5f.ACC_RDWR).fileno == file.id.fileno  # it joins
+            file["more"] = 3
+        with h5py.File(h5py.h5f.open(bytes(path), h5py.h5f.ACC_RDONLY)) as file:
+            assert not hasattr(file, "session")
+    with h5py.File(path) as file:
+        assert set(file) == {"a", "more", "z"}
+
+
+def test_low_level_creation_refuses_what_hdf5_refuses(tmp_path: Path) -> None:
+    with safeh5.install():
+        with h5py.File(tmp_path / "run.h5", "w") as file:
+            with pytest.raises(OSError):
+                h5py.h5f.create(bytes(tmp_path / "run.h5"))
+            file["x"] = 1
+        with pytest.raises(FileExistsError):
+            h5py.h5f.create(bytes(tmp_path / "run.h5"), h5py.h5f.ACC_EXCL)
+        with pytest.raises(FileNotFoundError):
+            h5py.h5f.open(bytes(tmp_path / "missing.h5"), h5py.h5f.ACC_RDWR)
+    plain = h5py.h5f.create(bytes(tmp_path / "plain.h5"))
+    assert type(plain) is h5py.h5f.FileID
