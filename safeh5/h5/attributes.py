@@ -20,7 +20,7 @@ from h5py import h5, h5a, h5p, h5s, h5t
 from safeh5.applier.direct import Attribute
 from safeh5.h5 import native, plain
 from safeh5.h5.door import Door, refused
-from safeh5.h5.ids import Journaled, adopt, adopt_attribute
+from safeh5.h5.ids import Journaled, adopt_attribute, adopt_here
 from safeh5.h5.lowering import shared_type
 from safeh5.h5.memory import Memory, read_memory, zero_payload
 from safeh5.h5.paths import path_of, text
@@ -274,7 +274,7 @@ def open(
     loc: Any, name: Any = None, index: int = -1, *, obj_name: bytes = b".", lapl: Any = None, **how: Any
 ) -> Any:
     """`h5py.h5a.open`, which gives identifiers whose writes are journaled."""
-    owner = _owner(loc, obj_name, lapl)
+    owner = loc if obj_name == b"." else _owner(loc, obj_name, lapl)
     found = (
         native.open_attribute(owner, name) if index < 0 else native.open_attribute(owner, index=index, **how)
     )
@@ -323,4 +323,4 @@ def _owner(loc: Any, obj_name: bytes, lapl: Any) -> Any:
         return loc
     door: Door = loc.door
     found = native.open_object(loc, obj_name, door.link_access(lapl))
-    return adopt(found, door) if door.holds(found) else found
+    return adopt_here(found, loc)

@@ -66,6 +66,8 @@ class Door:
         Where objects stand that were asked for.
     moved : dict of address to bytes
         Where objects were found that HDF5 has under an outdated name.
+    unrecorded : list of None
+        One for each time that a dataset which is not linked was resized.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -78,6 +80,7 @@ class Door:
         self.exposed = Exposed(recorder.target)
         self.paths = Paths()
         self.moved: dict[Any, bytes] = {}
+        self.unrecorded: list[None] = []
         self._access: tuple[Any, h5p.PropLAID] = (None, self._link_access(h5p.create(h5p.LINK_ACCESS)))
 
     @classmethod
@@ -117,6 +120,11 @@ class Door:
     def is_lost(self) -> bool:
         """Whether HDF5 has closed the file, which a full disk brings about."""
         return not self.file_id.valid
+
+    @property
+    def changes(self) -> tuple[int, int] | None:
+        """The same as long as nothing is changed; None where changes may pass unseen."""
+        return None if self.exposed else (self.recorder.position, len(self.unrecorded))
 
     def release(self, handle: Any, *, objects: bool) -> None:
         """Close one of the file's identifiers; the session commits with the last thing that is open.

@@ -39,6 +39,9 @@ class Exposed:
         self._target = target
         self._known: dict[str, Checksums] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._known)
+
     def note(self, dataset: Any) -> None:
         """The number of an identifier of `dataset` is being taken."""
         path = path_of(dataset, dataset.door)

@@ -13,8 +13,23 @@ from safeh5.h5.ids import FileID, Journaled, adopt
 
 
 def get_file_id(obj: Any) -> Any:
-    """`h5py.h5i.get_file_id`: how ``x.file`` and ``h5py.File(x.id)`` get their identifier."""
-    return adopt(native.get_file_id(obj), obj.door)
+    """`h5py.h5i.get_file_id`: how ``x.file`` and ``h5py.File(x.id)`` get their identifier.
+
+    h5py asks with every dataset that it opens, so HDF5 is not asked for a number that is known.
+    """
+    number = obj.number
+    if number and native.is_valid(obj):
+        made = FileID(number)
+        try:
+            native.inc_ref(made)
+        except (ValueError, RuntimeError):
+            pass  # That opening was closed, and what was opened through it has kept the file open.
+        else:
+            made.door, made.number = obj.door, number
+            return made
+    found = adopt(native.get_file_id(obj), obj.door)
+    obj.number = found.number
+    return found
 
 
 def get_name(obj: Any) -> bytes:

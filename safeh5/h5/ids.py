@@ -12,7 +12,7 @@ the file: it is changed without a record, and recorded whole when it is linked.
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, cast
 
 from h5py import h5a, h5d, h5f, h5g, h5l, h5p, h5s, h5t
 
@@ -31,12 +31,15 @@ class Journaled:
     ----------
     door : Door
         The file's way to its journal.
+    number : int
+        HDF5's number of the file identifier that it was opened through; 0 if that is not known.
     known : tuple of int and str, if set
         An epoch, and the object's path in it: see `safeh5.h5.paths.path_of`.
     """
 
     __slots__ = ()
     door: Door
+    number: int
     known: tuple[int, str]
 
     @property
@@ -45,13 +48,16 @@ class Journaled:
         return self.door.recorder
 
     def __copy__(self) -> Any:
-        return adopt(self, self.door)
+        made: Any = cast(Any, type(self))(native.handle(self))
+        native.inc_ref(made)
+        made.door, made.number = self.door, self.number
+        return made
 
 
 class DatasetID(Journaled, h5d.DatasetID):  # type: ignore[misc]
     """Identifier of a dataset of a journaled file."""
 
-    __slots__ = ("door", "elsewhere", "known", "limits", "numeric", "stored")
+    __slots__ = ("door", "elsewhere", "known", "limits", "number", "numeric", "reader", "stored")
 
     @property
     def id(self) -> int:
@@ -78,10 +84,16 @@ class DatasetID(Journaled, h5d.DatasetID):  # type: ignore[misc]
     ) -> None:
         """As `h5py.h5d.DatasetID.read`; also where other files are the sources of a virtual dataset."""
         with phil:
-            if virtual.leads_elsewhere(self):
-                virtual.stand_in(self).read(mspace, fspace, arr_obj, mtype, dxpl)
-            else:
-                super().read(mspace, fspace, arr_obj, mtype, dxpl)
+            if not virtual.is_to_be_stood_in(self):
+                try:
+                    super().read(mspace, fspace, arr_obj, mtype, dxpl)
+                except OSError:
+                    if not virtual.is_to_be_stood_in(self):
+                        raise
+                else:
+                    if not virtual.is_to_be_stood_in(self):
+                        return
+            virtual.stand_in(self).read(mspace, fspace, arr_obj, mtype, dxpl)
 
     def write(
         self, mspace: h5s.SpaceID, fspace: h5s.SpaceID, arr_obj: Any, mtype: Any = None, dxpl: Any = None
@@ -133,9 +145,8 @@ class DatasetID(Journaled, h5d.DatasetID):  # type: ignore[misc]
 
     def get_type(self) -> h5t.TypeID:
         """As `h5py.h5d.DatasetID.get_type`; a committed type is journaled as well."""
-        with phil:
-            found = super().get_type()
-            return adopt(found, self.door) if found.committed() else found
+        found = h5d.DatasetID.get_type(self)
+        return adopt(found, self.door, self.number) if found.committed() else found
 
 
 class AttrID(Journaled, h5a.AttrID):  # type: ignore[misc]
@@ -143,12 +154,12 @@ class AttrID(Journaled, h5a.AttrID):  # type: ignore[misc]
 
     Attributes
     ----------
-    owner : h5py identifier or None
-        The object that holds the attribute; None when that is not known, and
-        then HDF5 is asked for its path.
+    owner : h5py identifier, if set
+        The object that holds the attribute; when that is not known HDF5 is
+        asked for its path.
     """
 
-    __slots__ = ("door", "known", "owner")
+    __slots__ = ("door", "known", "number", "owner")
 
     def write(self, arr: Any, mtype: Any = None) -> None:
         """As `h5py.h5a.AttrID.write`, journaled."""
@@ -160,8 +171,9 @@ class AttrID(Journaled, h5a.AttrID):  # type: ignore[misc]
                 writing.write_attribute(self, path, arr, mtype)
 
     def _owner_path(self) -> str | None:
-        if self.owner is not None:
-            return path_of(self.owner, self.door)
+        owner = getattr(self, "owner", None)
+        if owner is not None:
+            return path_of(owner, self.door)
         # Not by the name that HDF5 has for it: that may be out of date.
         return path_of(native.open_object(self, b"."), self.door)
 
@@ -205,7 +217,7 @@ class Links(h5l.LinkProxy):  # type: ignore[misc]
 class GroupID(Journaled, h5g.GroupID):  # type: ignore[misc]
     """Identifier of a group of a journaled file."""
 
-    __slots__ = ("door", "known", "proxy")
+    __slots__ = ("door", "known", "number", "proxy")
 
     @property
     def links(self) -> Links:
@@ -242,15 +254,9 @@ class GroupID(Journaled, h5g.GroupID):  # type: ignore[misc]
 
 
 class FileID(GroupID, h5f.FileID):  # type: ignore[misc]
-    """Identifier of a journaled file.
+    """Identifier of a journaled file; its `number` is its own, which h5py forgets when the file is closed."""
 
-    Attributes
-    ----------
-    number : int
-        The identifier's number; h5py forgets `id` when the file is closed.
-    """
-
-    __slots__ = ("number",)
+    __slots__ = ()
 
     @property
     def name(self) -> bytes:
@@ -329,28 +335,24 @@ def _class_for(kind: type) -> type[Any]:
     if not issubclass(kind, h5t.TypeID):
         raise TypeError(f"{kind} is not an identifier of something in a file")
     members = {
-        "__slots__": ("door", "known"),
+        "__slots__": ("door", "known", "number"),
         "__doc__": "Identifier of a committed datatype of a journaled file.",
     }
     made = _CLASSES[kind] = type(kind.__name__, (Journaled, kind), members)
     return made
 
 
-def adopt(oid: Any, door: Door) -> Any:
-    """A journaled identifier of what `oid` identifies.
+def adopt(oid: Any, door: Door, number: int = 0) -> Any:
+    """A journaled identifier in the place of `oid`, which nobody else has.
 
-    Both identifiers count as users of the HDF5 handle, so each may be closed or
-    collected in any order.
+    HDF5 counts one user of the handle, as before. Every object that is opened comes by here, which
+    is why all is done in few steps.
     """
-    made = _class_for(type(oid))(native.handle(oid))
-    native.inc_ref(made)
+    kind = _CLASSES.get(type(oid)) or _class_for(type(oid))
+    made = kind(native.handle(oid))
+    oid.locked = 1  # so that h5py does not close the handle with it
     made.door = door
-    if isinstance(made, DatasetID):
-        made.elsewhere = made.limits = None
-    elif isinstance(made, AttrID):
-        made.owner = None
-    elif isinstance(made, FileID):
-        made.number = made.id
+    made.number = made.id if kind is FileID else number
     return made
 
 
@@ -361,6 +363,8 @@ def adopt_attribute(attribute: Any, owner: Any) -> Any:
     return made
 
 
-def adopt_here(oid: Any, door: Door) -> Any:
-    """`oid` as a journaled identifier if it is in the file of `door`; else as it is."""
-    return adopt(oid, door) if door.holds(oid) else oid
+def adopt_here(oid: Any, loc: Any) -> Any:
+    """`oid`, opened through `loc`, as a journaled identifier if it is in the same file; else as it is."""
+    door = loc.door
+    # As `Door.holds`, for every object that is opened.
+    return adopt(oid, door, loc.number) if oid.fileno == door.fileno else oid

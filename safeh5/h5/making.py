@@ -56,6 +56,6 @@ def _created(group: Any, name: str, value: Plain, made: remembered.Made) -> h5py
     operation = model.Many(path=path, operations=(create, write), sizes=(0, len(value.payload)))
     at = NewDataset(owner, leaf, kept.stored, made.space, made.dcpl, value.array, kept.memory)
     door.record(operation, value.payload, at)
-    found = adopt(native.open_dataset(owner, leaf) if at.made is None else at.made, door)
+    found = adopt(native.open_dataset(owner, leaf) if at.made is None else at.made, door, owner.number)
     found.known, found.elsewhere = (door.recorder.epoch, path), False
     return h5py.Dataset(found)

@@ -7,10 +7,12 @@ h5py's modules that `patches` replaces and then mean the original.
 
 from __future__ import annotations
 
-from h5py import AttributeManager, Dataset, File, Group, h5a, h5d, h5ds, h5f, h5g, h5i, h5o, h5r, h5t
+from h5py import AttributeManager, File, Group, _selector, h5a, h5d, h5ds, h5f, h5g, h5i, h5o, h5r, h5t
 from h5py._objects import nonlocal_close, phil
 
-__all__ = ["File", "nonlocal_close", "phil"]
+__all__ = ["File", "nonlocal_close", "phil", "selector"]
+
+selector = _selector
 
 # --- identifiers
 open_object = h5o.open
@@ -29,6 +31,7 @@ iterate_scales = h5ds.iterate
 
 # --- looking
 handle = h5d.DatasetID.id.__get__  # the number of an identifier, whatever a subclass makes of it
+is_valid = h5d.DatasetID.valid.__get__  # whether HDF5 knows the handle, whatever a subclass makes of it
 get_name = h5i.get_name
 get_info = h5o.get_info
 get_objinfo = h5g.get_objinfo
@@ -63,4 +66,4 @@ create_in_group = Group.create_dataset
 attribute_create = AttributeManager.create
 file_exit = File.__exit__
 file_init = File.__init__
-fast_reader = Dataset._fast_reader.fget  # the way of reading that goes past the identifier's methods
+Reader = _selector.Reader  # the way of reading that goes past the identifier's methods

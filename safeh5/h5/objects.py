@@ -28,17 +28,17 @@ _PREFIX = ("external storage under a prefix that is not kept in the file", None,
 
 def open_object(loc: Any, name: bytes, lapl: Any = None) -> Any:
     """`h5py.h5o.open`."""
-    return adopt_here(native.open_object(loc, name, loc.door.link_access(lapl)), loc.door)
+    return adopt_here(native.open_object(loc, name, loc.door.link_access(lapl)), loc)
 
 
 def open_group(loc: Any, name: bytes) -> Any:
     """`h5py.h5g.open`."""
-    return adopt_here(native.open_group(loc, name), loc.door)
+    return adopt_here(native.open_group(loc, name), loc)
 
 
 def open_dataset(loc: Any, name: bytes, dapl: Any = None) -> Any:
     """`h5py.h5d.open`."""
-    found = adopt_here(native.open_dataset(loc, name, dapl), loc.door)
+    found = adopt_here(native.open_dataset(loc, name, dapl), loc)
     if dapl is not None and dapl.get_efile_prefix() and found.get_create_plist().get_external_count():
         loc.door.refuse(*_PREFIX)
     return found
@@ -46,18 +46,18 @@ def open_dataset(loc: Any, name: bytes, dapl: Any = None) -> Any:
 
 def open_type(group: Any, name: bytes, tapl: Any = None) -> Any:
     """`h5py.h5t.open`."""
-    return adopt_here(native.open_type(group, name, tapl), group.door)
+    return adopt_here(native.open_type(group, name, tapl), group)
 
 
 def dereference(ref: Any, id: Any, oapl: Any = None) -> Any:
     """`h5py.h5r.dereference`."""
     found = native.dereference(ref, id, oapl)
-    return None if found is None else adopt_here(found, id.door)
+    return None if found is None else adopt_here(found, id)
 
 
 def iterate_scales(dset: Any, dim: int, func: Callable[[Any], Any], startidx: int = 0) -> Any:
     """`h5py.h5ds.iterate`, whose callback gets journaled identifiers."""
-    return native.iterate_scales(dset, dim, lambda scale: func(adopt_here(scale, dset.door)), startidx)
+    return native.iterate_scales(dset, dim, lambda scale: func(adopt_here(scale, dset)), startidx)
 
 
 # --- making -----------------------------------------------------------------------
@@ -67,13 +67,13 @@ def create_group(loc: Any, name: bytes | None, lcpl: Any = None, gcpl: Any = Non
     """`h5py.h5g.create`."""
     door: Door = loc.door
     if name is None:
-        return adopt(native.create_group(loc, None, lcpl=lcpl, gcpl=gcpl), door)
+        return adopt(native.create_group(loc, None, lcpl=lcpl, gcpl=gcpl), door, loc.number)
     place = _free(loc, name, lcpl)
     if place is None:
         refused(native.create_group, loc, name, lcpl=lcpl, gcpl=gcpl)
     at = _at_hand(place)
     door.record(_group(place.path, gcpl), at=at)
-    return _adopted(at, place, door) or adopt(native.open_group(loc, place.path.encode()), door)
+    return _adopted(at, place, loc) or adopt(native.open_group(loc, place.path.encode()), door, loc.number)
 
 
 def _group(path: str, gcpl: Any) -> model.CreateGroup:
@@ -100,7 +100,7 @@ def create_dataset(
     """`h5py.h5d.create`."""
     door: Door = loc.door
     if name is None:
-        return adopt(native.create_dataset(loc, None, tid, space, dcpl, lcpl, dapl), door)
+        return adopt(native.create_dataset(loc, None, tid, space, dcpl, lcpl, dapl), door, loc.number)
     place = _free(loc, name, lcpl)
     if place is None:
         refused(native.create_dataset, loc, name, tid, space, dcpl, lcpl, dapl)
@@ -114,7 +114,9 @@ def create_dataset(
     )
     at = _at_hand(place, tid, space, dapl) if committed is None or door.holds(tid) else None
     door.record(operation, at=at)
-    made = _adopted(at, place, door) or adopt(native.open_dataset(loc, place.path.encode(), dapl), door)
+    made = _adopted(at, place, loc)
+    if made is None:
+        made = adopt(native.open_dataset(loc, place.path.encode(), dapl), door, loc.number)
     if not layout.virtual:
         made.elsewhere = False
     if dapl is None:
@@ -129,12 +131,12 @@ def _at_hand(
     return None if place.group is None else NewObject(place.group, place.leaf, tid, space, dapl)
 
 
-def _adopted(at: NewObject | None, place: Place, door: Door) -> Any:
+def _adopted(at: NewObject | None, place: Place, loc: Any) -> Any:
     """A journaled identifier of what was made at hand; None if it was made from the journal."""
     if at is None or at.made is None:
         return None
-    made = adopt(at.made, door)
-    made.known = door.recorder.epoch, place.path
+    made = adopt(at.made, loc.door, loc.number)
+    made.known = loc.door.recorder.epoch, place.path
     return made
 
 

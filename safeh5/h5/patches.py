@@ -29,7 +29,7 @@ in h5py               replaced                                     because
 ``Group``             ``create_dataset``                           is one record with its values
 ``AttributeManager``  create                                       see `highlevel`
 ``File``              ``__exit__``                                 see `highlevel`
-``Dataset``           ``_fast_reader``                             reads past identifiers: see `virtual`
+``_selector``         Reader                                       reads past identifiers: see `virtual`
 ``File``              ``session`` (added)                          the session of a journaled file
 ====================  ===========================================  =================================
 
@@ -52,9 +52,9 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from h5py import AttributeManager, Dataset, File, Group, h5a, h5d, h5ds, h5f, h5g, h5i, h5o, h5r, h5t
+from h5py import AttributeManager, File, Group, h5a, h5d, h5ds, h5f, h5g, h5i, h5o, h5r, h5t
 
-from safeh5.h5 import attributes, copying, files, highlevel, links, making, objects, sessions, virtual
+from safeh5.h5 import attributes, copying, files, highlevel, links, making, native, objects, sessions, virtual
 from safeh5.h5.ids import Journaled
 from safeh5.h5.native import phil
 
@@ -76,6 +76,9 @@ class Patch(NamedTuple):
         The first parameters' names, as far as any may be an identifier.
     always : bool
         Whether ours runs for every call: identifiers are found by their file.
+    dispatch : callable, optional
+        Makes the dispatcher, where every read of every file comes by: one that takes what the function
+        takes costs less than one that takes anything.
     """
 
     owner: Any
@@ -83,16 +86,31 @@ class Patch(NamedTuple):
     ours: Function
     arguments: tuple[str, ...] = ("loc",)
     always: bool = False
+    dispatch: Callable[[Function, Function], Function] | None = None
+
+
+def _by_location(theirs: Function, ours: Function) -> Function:
+    def dispatch(loc: Any, name: Any, lapl: Any = None) -> Any:
+        return (ours if isinstance(loc, Journaled) else theirs)(loc, name, lapl)
+
+    return dispatch
+
+
+def _by_object(theirs: Function, ours: Function) -> Function:
+    def dispatch(obj: Any) -> Any:
+        return (ours if isinstance(obj, Journaled) else theirs)(obj)
+
+    return dispatch
 
 
 PATCHES = (
-    Patch(h5o, "open", objects.open_object),
+    Patch(h5o, "open", objects.open_object, dispatch=_by_location),
     Patch(h5g, "open", objects.open_group),
     Patch(h5d, "open", objects.open_dataset),
     Patch(h5t, "open", objects.open_type, ("group",)),
     Patch(h5a, "open", attributes.open),
     Patch(h5r, "dereference", objects.dereference, ("ref", "id")),
-    Patch(h5i, "get_file_id", files.get_file_id, ("obj",)),
+    Patch(h5i, "get_file_id", files.get_file_id, ("obj",), dispatch=_by_object),
     Patch(h5i, "wrap_identifier", files.wrap_identifier, ("ident",), always=True),
     Patch(h5f, "get_obj_ids", files.get_obj_ids, ("where",), always=True),
     Patch(h5ds, "iterate", objects.iterate_scales, ("dset",)),
@@ -136,7 +154,7 @@ def install() -> None:
         for owner, name, ours, identifier in METHODS:
             _replace(owner, name, _method(getattr(owner, name), ours, identifier))
         _replace(File, "session", property(highlevel.file_session))
-        _replace(Dataset, "_fast_reader", property(virtual.fast_reader))
+        _replace(native.selector, "Reader", virtual.reader)
 
 
 def uninstall() -> None:
@@ -159,6 +177,8 @@ def _dispatcher(patch: Patch) -> Function:
     theirs: Function = getattr(patch.owner, patch.name)
     ours, places = patch.ours, tuple(enumerate(patch.arguments))
     first = patch.arguments[0]
+    if patch.dispatch is not None:
+        return functools.wraps(theirs)(patch.dispatch(theirs, ours))
 
     def always(*args: Any, **kwargs: Any) -> Any:
         with phil:

@@ -35,6 +35,10 @@ class Recorder(Protocol):
     def epoch(self) -> int:
         """Changes whenever another object may stand at a path."""
 
+    @property
+    def position(self) -> int:
+        """Changes with every change of the file."""
+
     def record(self, operation: Operation, payload: Buffer = b"", at: AtHand | None = None) -> int:
         """Journal an operation and apply it to `file_id`, to what is `at` hand; returns its LSN."""
 
@@ -84,6 +88,11 @@ class SessionRecorder:
     def epoch(self) -> int:
         """See `Session.names_epoch`."""
         return self.session.names_epoch
+
+    @property
+    def position(self) -> int:
+        """See `Session.last_lsn`."""
+        return self.session.last_lsn
 
     def record(self, operation: Operation, payload: Buffer = b"", at: AtHand | None = None) -> int:
         """See `Session.record`."""

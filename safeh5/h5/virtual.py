@@ -4,12 +4,18 @@ HDF5 opens a source by the driver of the file that the virtual dataset is in. In
 a journaled file that is a Python object, the staging file, whatever the name of
 the source; so nothing is found. Such a dataset is read through a stand-in: the
 same virtual dataset, in an empty file that the system's own driver has open.
+
+Whether a dataset is one of these takes longer to ask than a small read takes. But
+HDF5 cannot have looked for a source without being refused by a staging file
+(`StagingFile.refused`), be it for the values or for the shape. So it is only
+asked once anything was refused, and what was read before that is read again.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+import weakref
 from typing import Any
 
 import h5py
@@ -17,11 +23,12 @@ from h5py import h5d, h5f, h5p, h5s
 
 from safeh5.h5 import native
 from safeh5.operations.properties import make_dcpl, read_layout
+from safeh5.storage.staging import StagingFile
 
 
 def leads_elsewhere(dataset: Any) -> bool:
     """Whether a dataset is a virtual one with sources in other files; found out once."""
-    known: bool | None = dataset.elsewhere
+    known: bool | None = getattr(dataset, "elsewhere", None)
     if known is None:
         known = dataset.elsewhere = _sources_elsewhere(dataset)
     return known
@@ -107,22 +114,50 @@ def _empty_file() -> h5f.FileID:
 # --- the two ways of reading ---------------------------------------------------------
 
 
-class _Reader:
-    """h5py's reader of a stand-in; that one does not keep the identifier alive itself."""
+def is_to_be_stood_in(dataset: Any) -> bool:
+    """Whether HDF5 reads too little of a dataset; asked before, and again after it has read or failed."""
+    return StagingFile.refused_anywhere > 0 and leads_elsewhere(dataset)
 
-    def __init__(self, oid: Any) -> None:
-        self._dataset = h5py.Dataset(stand_in(oid))
+
+class _Reader(native.Reader):  # type: ignore[misc]
+    """h5py's reader of a dataset, as long as that does not lead elsewhere.
+
+    Attributes
+    ----------
+    dataset : weak reference to DatasetID
+        The dataset, which keeps its reader.
+    seen : object
+        How far the file had been changed when the reader was made: see `Door.changes`.
+    """
+
+    __slots__ = ("dataset", "seen")
 
     def read(self, args: tuple[Any, ...]) -> Any:
         """What the selection `args` holds."""
-        return native.fast_reader(self._dataset).read(args)
+        dataset = self.dataset()
+        if not is_to_be_stood_in(dataset):
+            try:
+                found = super().read(args)
+            except OSError:
+                if not is_to_be_stood_in(dataset):
+                    raise
+            else:
+                if not is_to_be_stood_in(dataset):
+                    return found
+        return h5py.Dataset(stand_in(dataset))[args]
 
 
-def fast_reader(dataset: Any) -> Any:
-    """`h5py.Dataset._fast_reader`, which reads past the identifier's own methods."""
-    oid = dataset._id
-    # An identifier of h5py's own has no such attribute; None is not known yet.
-    elsewhere = getattr(oid, "elsewhere", False)
-    if elsewhere or (elsewhere is None and leads_elsewhere(oid)):
-        return _Reader(oid)
-    return native.fast_reader(dataset)
+def reader(dataset: Any) -> Any:
+    """What h5py makes to read simple selections with, which goes past the identifier's own methods.
+
+    h5py makes one for every read, since the shape may have changed. Here it is
+    known whether anything has.
+    """
+    door = getattr(dataset, "door", None)
+    if door is None:
+        return native.Reader(dataset)
+    changes, kept = door.changes, getattr(dataset, "reader", None)
+    if kept is None or kept.seen is None or kept.seen != changes:
+        kept = dataset.reader = _Reader(dataset)
+        kept.dataset, kept.seen = weakref.ref(dataset), changes
+    return kept

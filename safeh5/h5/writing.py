@@ -163,6 +163,7 @@ def resize(dataset: Any, shape: tuple[int, ...], native_set_extent: Native) -> N
     """Record one call of `DatasetID.set_extent`."""
     path = path_of(dataset, dataset.door)
     if path is None or shape == dataset.shape:
+        dataset.door.unrecorded.append(None)
         native_set_extent(shape)
         return
     if not _can_be(dataset, shape):
@@ -182,7 +183,7 @@ def _can_be(dataset: Any, shape: tuple[int, ...]) -> bool:
 
 def _limits(dataset: Any) -> tuple[int, ...]:
     """How far a dataset can grow, asked for once: that never changes; nothing if it cannot be resized."""
-    known: tuple[int, ...] | None = dataset.limits
+    known: tuple[int, ...] | None = getattr(dataset, "limits", None)
     if known is None:
         dcpl = h5d.DatasetID.get_create_plist(dataset)
         resizable = dcpl.get_layout() in (h5d.CHUNKED, h5d.VIRTUAL) or dcpl.get_external_count()

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from h5py import h5d, h5p, h5r, h5t, string_dtype
+from h5py import h5d, h5p, h5r, h5s, h5t, string_dtype
 
 from safeh5.errors import InvalidTypeError
 from safeh5.operations.model import CreateGroup, ExternalSegment, FillValue, Filter, Layout, VirtualSource
@@ -102,10 +102,21 @@ def _read_virtual(dcpl: h5p.PropDCID) -> tuple[VirtualSource, ...]:
             dcpl.get_virtual_vspace(i).encode(),
             _text(dcpl.get_virtual_filename(i)),
             _text(dcpl.get_virtual_dsetname(i)),
-            dcpl.get_virtual_srcspace(i).encode(),
+            _source_space(dcpl, i).encode(),
         )
         for i in range(dcpl.get_virtual_count())
     )
+
+
+def _source_space(dcpl: h5p.PropDCID, index: int) -> h5s.SpaceID:
+    """What is selected of a source; all of it in one dimension where the file does not tell its shape.
+
+    HDF5 takes the shape from the source when it reads, but wants as many elements here as there.
+    """
+    space, target = dcpl.get_virtual_srcspace(index), dcpl.get_virtual_vspace(index)
+    if space.get_select_type() == h5s.SEL_ALL and space.get_select_npoints() != target.get_select_npoints():
+        return h5s.create_simple((target.get_select_npoints(),))
+    return space
 
 
 def _text(name: str | bytes) -> str:

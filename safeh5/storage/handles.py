@@ -144,11 +144,9 @@ class RandomFile(OpenFile):
 
     def read_into(self, view: memoryview, offset: int) -> int:
         """Fill `view` from byte `offset`; returns the bytes read, fewer only at the end of file."""
-        done = 0
-        while done < len(view):
+        done = count = self._do_read(view, offset)
+        while count and done < len(view):
             count = self._do_read(view[done:], offset + done)
-            if count == 0:
-                break
             done += count
         return done
 

@@ -182,18 +182,17 @@ class Pager(StagingFile):
     # --- what libhdf5 calls -------------------------------------------------------
 
     def _write(self, buffer: Any) -> int:
-        view, offset = memoryview(buffer), self._cursor.tell()
+        view, offset = memoryview(buffer), self._position()
         self._end = max(self._end, offset + len(view))
         if self.error is None:
             self.patch(offset, view)
         return len(view)
 
-    def _read_into(self, buffer: Any) -> int:
-        view, offset = memoryview(buffer), self._cursor.tell()
-        super()._read_into(buffer)
+    def _read_into(self, buffer: Any, offset: int) -> int:
+        size = StagingFile._read_into(self, buffer, offset)
         if self._pages and offset < self._floor:
-            self._overlay(view, offset)
-        return len(view)
+            self._overlay(memoryview(buffer), offset)
+        return size
 
     def _truncate(self, size: int) -> int:
         # The checkpoint on disk may reach farther than the file as it is now:

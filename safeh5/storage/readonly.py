@@ -46,8 +46,8 @@ class ReadOnlyFile(StagingFile):
 
         return without_collecting
 
-    def _read_into(self, buffer: Any) -> int:
-        view, offset = memoryview(buffer), self._cursor.tell()
+    def _read_into(self, buffer: Any, offset: int) -> int:
+        view = memoryview(buffer)
         known = max(0, min(len(view), self._end - offset))
         done = self._file.read_into(view[:known], offset)
         self._complete(view[:known], offset, done)

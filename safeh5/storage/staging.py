@@ -48,7 +48,7 @@ import os
 import weakref
 from collections.abc import Callable, Generator
 from types import NoneType, TracebackType
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from safeh5.storage.files import Storage, StrPath
 from safeh5.storage.handles import RandomFile
@@ -93,7 +93,11 @@ class StagingFile:
         then reports "file signature not found".
     forked : bool
         Whether this is the copy of a process that was forked.
+    refused_anywhere : int
+        The sum of `refused` over all files of the process, closed ones too.
     """
+
+    refused_anywhere: ClassVar[int] = 0
 
     def __init__(self, file: RandomFile, shown: StrPath | None = None) -> None:
         self.error: BaseException | None = None
@@ -107,8 +111,9 @@ class StagingFile:
         self._end = file.size
         self._shown = file.path if shown is None else os.fspath(shown)
         # A BytesIO without bytes keeps the position: its `seek` is C, takes (offset, whence) and cannot fail.
-        self._cursor = io.BytesIO()
-        self.seek: Callable[..., int] = self._cursor.seek
+        cursor = io.BytesIO()
+        self.seek: Callable[..., int] = cursor.seek
+        self._position: Callable[[], int] = cursor.tell
         # h5py asks for the position in one case, after seeking the end, to learn the size of the file.
         self.tell: Callable[[], int] = functools.partial(self._guard(self._tell), None)
         self.read = self._guard(self._read)
@@ -201,11 +206,15 @@ class StagingFile:
             self.error = error
 
     def _serve_read(self, buffer: Any) -> int:
-        view = memoryview(buffer)
-        if self._is_second_search(self._cursor.tell(), len(view)):
-            view[:] = bytes(len(view))
-            return len(view)
-        return self._read_into(view)
+        # Each line is paid for by every small read. The buffer is bytes, and a file takes it as it is.
+        offset = self._position()
+        if len(buffer) != len(_SIGNATURE):
+            self._opened = True  # the first read of another size is the superblock
+            self._search = 0
+        elif self._is_second_search(offset):
+            memoryview(buffer)[:] = bytes(len(_SIGNATURE))
+            return len(_SIGNATURE)
+        return self._read_into(buffer, offset)
 
     def _serve_write(self, buffer: Any) -> int:
         self._opened = True
@@ -214,16 +223,16 @@ class StagingFile:
     def _serve_truncate(self, size: int) -> int:
         return size if self.forked else self._truncate(size)
 
-    def _is_second_search(self, offset: int, size: int) -> bool:
-        """Whether a read looks for an HDF5 signature in a file that is open already.
+    def _is_second_search(self, offset: int) -> bool:
+        """Whether a read of eight bytes looks for an HDF5 signature in a file that is open already.
 
         libhdf5 looks at 0, 512, 1024, 2048 ... up to the end of the file. At 0 it
         reads nothing else of eight bytes, so that is where a search is known by.
         """
-        if size != len(_SIGNATURE):
-            self._opened = True  # the first read of another size is the superblock
-        elif self._opened and offset == self._search:
-            self.refused += offset == 0
+        if self._opened and offset == self._search:
+            if offset == 0:
+                self.refused += 1
+                StagingFile.refused_anywhere += 1
             following = max(512, 2 * offset)
             self._search = following if following <= self._end else 0
             return True
@@ -236,23 +245,24 @@ class StagingFile:
     def _read(self, size: int) -> bytes:
         """h5py knows a file object by this method; libhdf5 reads by `readinto`."""
         data = bytearray(size)
-        return bytes(data[: self._read_into(memoryview(data))])
+        return bytes(data[: self._read_into(memoryview(data), self._position())])
 
-    def _read_into(self, buffer: Any) -> int:
-        view, done = memoryview(buffer), 0
+    def _read_into(self, buffer: Any, offset: int) -> int:
+        """Fill `buffer`, bytes of libhdf5's, from byte `offset`; returns its length."""
+        size, done = len(buffer), 0
         if self.tells_reads and self.error is not None:
             raise OSError(errno.EIO, f"the file has failed: {self.error}")
         try:
             if self.error is None:
-                done = self._file.read_into(view, self._cursor.tell())
+                done = self._file.read_into(buffer, offset)
         finally:
-            # libhdf5 may read past the end of the file and means zeros by that.
-            for start in range(done, len(view), len(_ZEROS)):
-                view[start : start + len(_ZEROS)] = _ZEROS[: len(view) - start]
-        return len(view)
+            if done < size:
+                # libhdf5 may read past the end of the file and means zeros by that.
+                _fill_with_zeros(memoryview(buffer)[done:])
+        return size
 
     def _write(self, buffer: Any) -> int:
-        view, offset = memoryview(buffer), self._cursor.tell()
+        view, offset = memoryview(buffer), self._position()
         self._end = max(self._end, offset + len(view))
         if self.error is None:
             self._file.write_at(view, offset)
@@ -264,3 +274,8 @@ class StagingFile:
             self._file.truncate(size)
         self._end = size
         return size
+
+
+def _fill_with_zeros(view: memoryview) -> None:
+    for start in range(0, len(view), len(_ZEROS)):
+        view[start : start + len(_ZEROS)] = _ZEROS[: len(view) - start]

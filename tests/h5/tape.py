@@ -54,6 +54,10 @@ class Tape:
     def epoch(self) -> int:
         return len(self.records)
 
+    @property
+    def position(self) -> int:
+        return len(self.records)
+
     def record(self, operation: Operation, payload: object = b"", at: AtHand | None = None) -> int:
         # As the journal would keep them: an operation that cannot be encoded fails here.
         meta, raw = codec.encode(operation), bytes(memoryview(payload))  # type: ignore[arg-type]
