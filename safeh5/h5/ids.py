@@ -70,14 +70,13 @@ class DatasetID(Journaled, h5d.DatasetID):  # type: ignore[misc]
     def get_space(self) -> h5s.SpaceID:
         """As `h5py.h5d.DatasetID.get_space`; an unlimited virtual dataset is as large as its sources."""
         with phil:
-            return super().get_space() if self.elsewhere is False else virtual.space(self)
+            return virtual.space(self)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """As `h5py.h5d.DatasetID.shape`."""
         with phil:
-            found: tuple[int, ...] = super().shape if self.elsewhere is False else self.get_space().shape
-            return found
+            return virtual.shape(self)
 
     def read(
         self, mspace: h5s.SpaceID, fspace: h5s.SpaceID, arr_obj: Any, mtype: Any = None, dxpl: Any = None

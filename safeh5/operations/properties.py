@@ -7,6 +7,7 @@ one and set one by one. Properties that stand at HDF5's default are left out.
 from __future__ import annotations
 
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -113,10 +114,20 @@ def _source_space(dcpl: h5p.PropDCID, index: int) -> h5s.SpaceID:
 
     HDF5 takes the shape from the source when it reads, but wants as many elements here as there.
     """
-    space, target = dcpl.get_virtual_srcspace(index), dcpl.get_virtual_vspace(index)
-    if space.get_select_type() == h5s.SEL_ALL and space.get_select_npoints() != target.get_select_npoints():
-        return h5s.create_simple((target.get_select_npoints(),))
+    space = dcpl.get_virtual_srcspace(index)
+    if space.get_select_type() == h5s.SEL_ALL:
+        elements = _elements_of_one(dcpl.get_virtual_vspace(index))
+        if space.get_select_npoints() != elements:
+            return h5s.create_simple((elements,))
     return space
+
+
+def _elements_of_one(target: h5s.SpaceID) -> int:
+    """How many elements of a virtual dataset come from one source; of an unlimited selection, from each."""
+    if target.get_select_type() == h5s.SEL_HYPERSLABS and target.is_regular_hyperslab():
+        _, _, counts, blocks = target.get_regular_hyperslab()
+        return prod(b if c == h5s.UNLIMITED else b * c for c, b in zip(counts, blocks, strict=True))
+    return int(target.get_select_npoints())
 
 
 def _text(name: str | bytes) -> str:

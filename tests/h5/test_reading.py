@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from h5py import h5d, h5p, h5s, h5t
 
 import safeh5
 from safeh5.h5 import native, virtual
@@ -103,6 +104,22 @@ def test_the_shape_of_a_virtual_dataset_asked_before_does_not_hide_its_sources(t
         data = file["v"]
         assert data.shape == (3, 5)
         assert data[:, 0].tolist() == [0, 1, 2] and data[1:, 0].tolist() == [1, 2]
+
+
+def test_sources_by_number_of_a_file_that_exists_are_all_read(tmp_path: Path) -> None:
+    for number in range(3):
+        with h5py.File(tmp_path / f"part-{number}.h5", "w") as part:
+            part["data"] = np.full(5, number)
+    with h5py.File(tmp_path / "run.h5", "w") as file:
+        shape, parts = (1, 5), h5s.create_simple((1, 5), (h5s.UNLIMITED, 5))
+        parts.select_hyperslab((0, 0), (h5s.UNLIMITED, 1), (1, 1), shape)
+        dcpl = h5p.create(h5p.DATASET_CREATE)
+        dcpl.set_virtual(parts, b"part-%b.h5", b"data", h5s.create_simple((5,)))
+        h5d.create(file.id, b"v", h5t.NATIVE_INT64, h5s.create_simple(shape, (h5s.UNLIMITED, 5)), dcpl)
+    for shape_first in (False, True):
+        with safeh5.File(tmp_path / "run.h5", "a") as file:
+            assert not shape_first or file["v"].shape == (3, 5)
+            assert file["v"][:, 0].tolist() == [0, 1, 2] and file["v"].shape == (3, 5)
 
 
 def test_the_file_of_an_object_is_the_one_it_was_opened_through(tmp_path: Path) -> None:
