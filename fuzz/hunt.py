@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -13,12 +14,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fuzz.mutants import Mutant, copy_package, mutants
+from fuzz.mutants import ROOT, Mutant, copy_package, mutants
 from safeh5.testing.harness.places import quick_directory
 from safeh5.testing.harness.registry import MODES
 
 BUDGET = 60.0
 """Seconds that a mode may take to find a bug."""
+
+PAGE = ROOT / "fuzz" / "README.md"
+HEADING = "| mutant | what it breaks | found by |"
+"""Where the table of all of them is kept, and how it begins."""
 
 GRACE = 60.0
 """Seconds more, for a mode to start and to end."""
@@ -62,6 +67,8 @@ def main(arguments: list[str] | None = None) -> int:
         )
         if not given.json:
             print(row(mutant, found[mutant.name]), flush=True)
+        if given.write:
+            write_row(mutant, found[mutant.name])
     if given.json:
         print(json.dumps([asdict(catch) for catches in found.values() for catch in catches]))
     escaped = [name for name, catches in found.items() if not any(catch.caught for catch in catches)]
@@ -93,6 +100,8 @@ def _run(mutant: Mutant, mode: str, seed: int, seconds: float, root: Path) -> Ca
     """One mode; it stops at its first failure."""
     command = [sys.executable, "-m", "safeh5.testing", mode, "--seconds", str(seconds), "--seed", str(seed)]
     command += ["--json", "--first", "--no-shrink", "--corpus", str(root / "corpus")]
+    if mode in mutant.only:
+        command += ["--only", *mutant.only[mode]]
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     started = time.monotonic()
     try:
@@ -113,6 +122,18 @@ def row(mutant: Mutant, catches: list[Catch]) -> str:
     return f"| {mutant.name} | {mutant.breaks} | {tried} |"
 
 
+def write_row(mutant: Mutant, catches: list[Catch], page: Path = PAGE) -> None:
+    """Put its line into the table of a page, in the place of the one that it has, or at the end."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    begin = lines.index(HEADING) + 2
+    rows = {line.split("|")[1].strip(): line for line in itertools.takewhile(bool, lines[begin:])}
+    end = begin + len(rows)
+    rows[mutant.name] = row(mutant, catches)
+    known = [other.name for other in mutants()]
+    lines[begin:end] = [rows[name] for name in known if name in rows]
+    page.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def _words(catch: Catch) -> str:
     if not catch.caught:
         why = "it did not come to an end" if catch.cases is None else f"{catch.cases} cases"
@@ -128,5 +149,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--all", action="store_true", help="try every mode, not only up to the first catch")
     parser.add_argument("--seconds", type=float, default=BUDGET, help="for each mode (default: 60)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--write", action="store_true", help="put the lines into the table of fuzz/README.md")
     parser.add_argument("--json", action="store_true")
     return parser

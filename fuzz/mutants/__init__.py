@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,29 +35,38 @@ class Mutant:
         The modes that are tried, the likeliest first.
     edits : tuple of Edit
         What is changed, in this order.
+    only : dict
+        By mode, the built-in workloads that come to the changed lines: the others need not be gone through.
     """
 
     name: str
     breaks: str
     modes: tuple[str, ...]
     edits: tuple[Edit, ...]
+    only: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def apply(self, root: Path) -> None:
-        """Plant it in the copy of the repository at `root`.
+    def planted(self, root: Path) -> dict[str, str]:
+        """The files of the repository at `root` that it changes, as they are with it.
 
         Raises
         ------
         ValueError
             An edit does not fit the source any more.
         """
+        files: dict[str, str] = {}
         for edit in self.edits:
-            path = root / edit.file
-            text = path.read_text(encoding="utf-8")
+            text = files.get(edit.file) or (root / edit.file).read_text(encoding="utf-8")
             if (count := text.count(edit.old)) != 1:
                 raise ValueError(f"{self.name}: this stands {count} times in {edit.file}:\n{edit.old}")
-            changed = text.replace(edit.old, edit.new)
-            compile(changed, edit.file, "exec")
-            path.write_text(changed, encoding="utf-8")
+            files[edit.file] = text.replace(edit.old, edit.new)
+        for name, text in files.items():
+            compile(text, name, "exec")
+        return files
+
+    def apply(self, root: Path) -> None:
+        """Plant it in the copy of the repository at `root`."""
+        for name, text in self.planted(root).items():
+            (root / name).write_text(text, encoding="utf-8")
 
 
 def mutants() -> list[Mutant]:
@@ -66,7 +75,8 @@ def mutants() -> list[Mutant]:
     for path in sorted(Path(__file__).parent.glob("*.toml")):
         for entry in tomllib.loads(path.read_text(encoding="utf-8"))["mutant"]:
             edits = tuple(Edit(**edit) for edit in entry["edit"])
-            found.append(Mutant(entry["name"], entry["breaks"], tuple(entry["modes"]), edits))
+            only = {mode: tuple(names) for mode, names in entry.get("only", {}).items()}
+            found.append(Mutant(entry["name"], entry["breaks"], tuple(entry["modes"]), edits, only))
     return found
 
 

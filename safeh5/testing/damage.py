@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 
 class Kind(StrEnum):
@@ -187,6 +187,20 @@ def draw_damage(chance: random.Random, sizes: Mapping[str, int], others: int = 0
         bit=chance.randrange(8),
         other=chance.randrange(others) if others else 0,
     )
+
+
+OF_WHOLE_FILES: Final = (Kind.MISSING, Kind.RENAMED, Kind.EMPTY, Kind.STALE)
+"""Damages of which there are few for each file."""
+
+
+def whole_damages(files: Iterable[str], others: int = 0) -> list[Damage]:
+    """Everything that may happen to these files as wholes: gone, renamed, empty, that of another session."""
+    return [
+        Damage(kind, file, other=other)
+        for file in sorted(files)
+        for kind in OF_WHOLE_FILES
+        for other in range(others if kind is Kind.STALE else 1)
+    ]
 
 
 def copy_of(directory: str | os.PathLike[str], destination: str | os.PathLike[str]) -> Path:

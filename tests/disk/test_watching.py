@@ -15,8 +15,8 @@ from safeh5.options import KIB, MIB, DiskOptions
 from safeh5.recovery import Condition
 from safeh5.session import Session, State
 from safeh5.session.disk import DiskState
-from safeh5.storage import StrPath
 from safeh5.testing.faults import Fault, FaultyStorage
+from safeh5.testing.small_disk import SmallDisk
 from safeh5.testing.world import (
     batches,
     dead_session,
@@ -28,32 +28,6 @@ from safeh5.testing.world import (
     snapshot,
     write_batch,
 )
-
-WRITING = ("append", "write_at", "create", "create_random", "copy_file", "allocate")
-
-
-class SmallDisk(FaultyStorage):
-    """A disk that says how much is free as it is told to, and is full as long as the reserve is kept."""
-
-    def __init__(self, free: int = 10 << 30, size: int = 100 << 30) -> None:
-        super().__init__()
-        self.free, self.size, self.looks, self.full = free, size, 0, False
-        self.reserves: list[StrPath] = []
-
-    def free_space(self, path: StrPath) -> int:
-        self.looks += 1
-        return self.free
-
-    def disk_size(self, path: StrPath) -> int:
-        return self.size
-
-    def strike(self, effect: str, path: StrPath) -> Fault | None:
-        struck = super().strike(effect, path)
-        if effect == "allocate":
-            self.reserves.append(path)
-        if self.full and effect in WRITING and any(map(os.path.exists, self.reserves)):
-            return Fault(effect, error=errno.ENOSPC)
-        return struck
 
 
 @pytest.fixture

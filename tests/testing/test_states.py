@@ -17,7 +17,7 @@ import pytest
 
 from safeh5.storage.children import environment
 from safeh5.testing.harness import registry
-from safeh5.testing.harness.settings import Settings
+from safeh5.testing.harness.settings import Settings, UsageError
 from safeh5.testing.modes import states as mode
 from safeh5.testing.states import check, explore
 from safeh5.testing.states.choices import states
@@ -264,6 +264,30 @@ def test_a_failure_is_kept_with_its_disk_and_shown_again_until_it_is_mended(
             registry.replay(failure.kept)
     assert explore.check is real
     registry.replay(failure.kept)
+
+
+def test_a_workload_of_ours_that_fails_by_itself_is_a_failure_and_shown_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(
+        WORKLOADS, "broken", replace(WORKLOADS["tree"], name="broken", command=("workload", "?"))
+    )
+    report = registry.run("states", Settings(1, cases=5, corpus=tmp_path / "corpus", only=("broken",)))
+    [failure] = report.failures
+    assert "which nothing was done to" in failure.what
+    with pytest.raises(AssertionError, match="broken"):
+        registry.replay(failure.kept)
+    monkeypatch.setitem(WORKLOADS, "broken", WORKLOADS["tree"])
+    registry.replay(failure.kept)
+
+
+def test_a_workload_that_there_is_not_is_refused_with_the_names_of_those_that_there_are(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(UsageError, match=r"no workload 'nothing'.*tree over old"):
+        registry.run("states", Settings(1, cases=5, corpus=tmp_path, only=("nothing",)))
+    with pytest.raises(UsageError, match="cannot be chosen from"):
+        registry.run("damage", Settings(1, cases=5, corpus=tmp_path, only=("nothing",)))
 
 
 # --- scripts of users -------------------------------------------------------------------

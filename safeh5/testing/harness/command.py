@@ -163,6 +163,8 @@ def _parser(program: str, corpus: Path) -> argparse.ArgumentParser:
         if name == "soak":
             mode.add_argument("--only", type=_words, default=(), metavar="PART,...", help=_ONLY)
             mode.add_argument("--file-systems", type=_words, default=(), metavar="KIND,...", help=_KINDS)
+        else:
+            mode.add_argument("--only", nargs="+", default=[], metavar="NAME", help="built-in workloads")
     again = modes.add_parser("replay", help="Do kept failures again: the given ones, or all")
     again.add_argument("files", type=Path, nargs="*")
     _add_corpus(again, corpus)

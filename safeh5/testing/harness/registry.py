@@ -12,7 +12,8 @@ Each is a module of `safeh5.testing.modes` with
     kept with it; raises what it raised, if it still does.
 
 and, where a user's file may take the place of the built-in workloads,
-``TAKES_WORKLOAD = True``. A mode is imported when it is asked for: some need
+``TAKES_WORKLOAD = True``; where its own can be chosen from by their names,
+``TAKES_NAMES = True``. A mode is imported when it is asked for: some need
 extras that others do without.
 """
 
@@ -20,8 +21,10 @@ from __future__ import annotations
 
 import importlib
 import time
+import traceback
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from safeh5.testing.harness import corpus
 from safeh5.testing.harness.places import working_directory
@@ -61,16 +64,28 @@ def load(name: str) -> ModuleType:
 
 
 def run(name: str, settings: Settings) -> Report:
-    """Run one mode to its end; Ctrl-C ends it early, with what was done so far."""
+    """Run one mode to its end; Ctrl-C ends it early, with what was done so far.
+
+    What goes wrong although nothing was done to it, a workload that fails by itself, is a
+    failure too, and the end of the run.
+    """
     mode = load(name)
     if settings.workload is not None and not getattr(mode, "TAKES_WORKLOAD", False):
         raise UsageError(f"the mode {name} has its own workloads; --workload is not for it")
+    if settings.only and not getattr(mode, "TAKES_NAMES", False):
+        raise UsageError(f"the workloads of the mode {name} cannot be chosen from; --only is not for it")
     report, started = Report(name, settings), time.monotonic()
     settings.start()
     try:
         mode.run(report, settings)
     except KeyboardInterrupt:
         report.interrupted = True
+    except (UsageError, UnavailableError):
+        raise
+    except Exception as error:
+        report.cases += 1
+        again = {"seed": settings.seed, "cases": report.cases, "only": settings.only}
+        report.fail("".join(traceback.format_exception(error)), {"again": again})
     report.seconds = time.monotonic() - started
     return report
 
@@ -85,5 +100,13 @@ def replay(path: Path) -> str:
             raise UsageError(f"{path} is not a kept case: {error}") from error
         if name not in MODES:
             raise UsageError(f"{path} is of a mode {name!r} that there is not")
-        load(name).replay(case, place)
+        if "again" in case:
+            _run_again(name, case["again"], place)
+        else:
+            load(name).replay(case, place)
     return str(name)
+
+
+def _run_again(name: str, again: dict[str, Any], place: Path) -> None:
+    report = run(name, Settings(again["seed"], cases=again["cases"], corpus=place, only=tuple(again["only"])))
+    assert not report.failures, report.failures[0].what

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,7 +45,7 @@ class Settings:
     jobs : int, optional
         How many processes at a time, for modes that can use more than one; else one for each core.
     only, file_systems : tuple of str
-        Parts of the soak, and file systems that it is done on; all when empty.
+        Built-in workloads, or parts of the soak, and file systems that it is done on; all when empty.
     """
 
     seed: int
@@ -63,6 +64,20 @@ class Settings:
 
     def __post_init__(self) -> None:
         self.start()
+
+    def chosen(self, names: Iterable[str]) -> list[str]:
+        """Those of these workloads that are to be gone through.
+
+        Raises
+        ------
+        UsageError
+            One was asked for that there is not.
+        """
+        known = list(names)
+        for name in self.only:
+            if name not in known:
+                raise UsageError(f"--only: there is no workload {name!r}; these are: {'; '.join(known)}")
+        return [name for name in known if not self.only or name in self.only]
 
     def start(self) -> None:
         """The time counts from here."""

@@ -29,7 +29,7 @@ options = st.fixed_dictionaries(
         "durability": st.sampled_from(["record", "flush", "interval"]),
         "segment_bytes": st.sampled_from([700, 4000, 1 << 20]),
         "journal_limit": st.sampled_from([1 << 30, 3000, 20_000]),
-        "checkpoint_bytes": st.sampled_from([1 << 28, 100, 2000]),
+        "checkpoint_bytes": st.sampled_from([1 << 28, 1, 100, 2000]),
     }
 )
 """Options of `safeh5.open`, chosen so that small sessions meet everything."""
@@ -79,6 +79,7 @@ class MachineBase(RuleBasedStateMachine):
         self._base: bytes | None = None
         self._moment: _Moment | None = None
         self._older: list[Path] = []
+        self._streams_before: set[str] = set()
         self._count = 0
         self.durability = "record"
 

@@ -19,6 +19,7 @@ from safeh5.errors import (
 )
 from safeh5.microdata import MicroDataGroup
 from safeh5.recovery import Condition, RecoveryReport
+from safeh5.session import Session
 from safeh5.testing import plain, strategies
 from safeh5.testing.camera import Shot
 from safeh5.testing.machine.base import MachineBase, options, shots
@@ -61,6 +62,8 @@ class Life(MachineBase):
             return
         assert refusal is None, f"mode {mode!r} was not refused"
         self.oracle.restore(self.history.states[0])
+        with h5py.File(self.oracle.path, "r") as file:
+            self._streams_before = {f"/{name}" for name in file}
 
     # --- durability and ends --------------------------------------------------------------
 
@@ -155,6 +158,7 @@ class Life(MachineBase):
         self.history.perhaps_committed = self.history.perhaps_rolled_back = False
         self.oracle.restore(self.history.states[index])
         self._reopen_streams()
+        self._check_resume_report(self.session)
 
     def _reopen_streams(self) -> None:
         assert self.session is not None
@@ -163,6 +167,17 @@ class Life(MachineBase):
                 length = len(self.session.file[name])
                 self.streams["/" + name] = self.session.stream("/" + name)
                 assert self.streams["/" + name].length == length
+
+    def _check_resume_report(self, session: Session) -> None:
+        """It tells of every stream of this session that has items, and how many."""
+        report = session.resume_report
+        assert report is not None
+        told = {stream.path: stream.kept for stream in report.streams}
+        there = {path: stream.length for path, stream in self.streams.items()}
+        unlike = {path: kept for path, kept in told.items() if path in there and there[path] != kept}
+        assert not unlike, f"the report says {unlike}, and there are {there}"
+        untold = [p for p, n in there.items() if n and p not in told and p not in self._streams_before]
+        assert not untold, f"the report does not tell of {untold}"
 
     @precondition(MachineBase.is_interrupted)
     @rule(action=st.sampled_from(["replay", "replay", "rollback", "salvage"]))

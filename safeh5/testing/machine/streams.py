@@ -23,6 +23,10 @@ class Streams(MachineBase):
     def stream(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
         """A new stream."""
         assert self.session is not None
+        self._new_stream(shape, dtype)
+
+    def _new_stream(self, shape: tuple[int, ...], dtype: Any) -> None:
+        assert self.session is not None
         path = "/" + self.fresh("s")
         chunks = (4, *shape)
         self.streams[path] = self.session.stream(path, shape, dtype, chunks=chunks)
@@ -37,11 +41,30 @@ class Streams(MachineBase):
         """One item, or a block of them."""
         path, stream = self._some_stream(data)
         items = data.draw(stnp.arrays(stream.dtype, (max(1, count), *stream.shape)))
+        self._append(path, items, alone=not count)
+
+    @precondition(MachineBase.is_open)
+    @rule(turns=st.lists(st.integers(0, 2), min_size=4, max_size=12))
+    def take_turns(self, turns: list[int]) -> None:
+        """Small rows of a few streams, in turn: where the durability allows it they are gathered.
+
+        The row of another stream ends what was gathered, and a checkpoint may be due at any of them.
+        """
+        while len(self.streams) < 2:
+            self._new_stream((2,), "<i4")
+        paths = sorted(self.streams)
+        for number, turn in enumerate(turns):
+            path = paths[turn % len(paths)]
+            stream = self.streams[path]
+            self._append(path, np.full((1, *stream.shape), number % 7).astype(stream.dtype), alone=True)
+
+    def _append(self, path: str, items: Any, alone: bool) -> None:
+        stream = self.streams[path]
         start = stream.length
-        if count:
-            stream.extend(items)
-        else:
+        if alone:
             stream.append(items[0])
+        else:
+            stream.extend(items)
         assert stream.length == start + len(items)
 
         def change(file: h5py.File) -> None:

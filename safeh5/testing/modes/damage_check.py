@@ -5,12 +5,16 @@ from __future__ import annotations
 import zlib
 from pathlib import Path
 
+import h5py
+import numpy as np
+
 from safeh5.recovery import RecoveryReport
 from safeh5.testing.damage import Damage, Kind, copy_of
 from safeh5.testing.damaged import check_damaged, may_be_lost_in_silence
 from safeh5.testing.modes.command_line import check_command_line
 from safeh5.testing.modes.templates import Template
-from safeh5.testing.world import batches, held
+from safeh5.testing.states.explore import recovering
+from safeh5.testing.world import batches, held, values
 
 SHOWN = 15
 """Of so many of these sessions one is shown by the command line."""
@@ -30,7 +34,11 @@ def check(damaged: Path, scratch: Path, template: Template, damage: Damage) -> t
         check_command_line(target)
     silent = may_be_lost_in_silence(damage, template.last_segment)
     # A journal that was pruned builds on the staging file, which has no checksums: decision 0012.
-    unchecked = template.pruned and damage.file == "staging.h5"
+    unchecked = (template.pruned or template.from_checkpoint) and damage.file == "staging.h5"
+    # A whole journal in the place of another is a session, though not this one.
+    unchecked |= (
+        damage.kind is Kind.STALE and template.last_segment == 1 and damage.file.startswith("journal-")
+    )
 
     def replayed(target: Path, report: RecoveryReport) -> None:
         if unchecked:
@@ -45,15 +53,31 @@ def check(damaged: Path, scratch: Path, template: Template, damage: Damage) -> t
     def salvaged(target: Path, report: RecoveryReport) -> None:
         if unchecked:
             return
-        found = _held(target)
+        found = _left(target) if template.frames else _held(target)
         assert found <= template.all(), f"made up: {found - template.all()}"
-        said = report.torn or report.unfinished or report.damage or report.losses
+        said = report.torn or report.unfinished or report.losses
         assert found == template.all() or said or silent, f"lost without a word: {template.all() - found}"
 
-    outcome = check_damaged(target, damage, scratch / "salvage", replayed=replayed, salvaged=salvaged)
+    with recovering(from_checkpoint=template.from_checkpoint):
+        outcome = check_damaged(target, damage, scratch / "salvage", replayed=replayed, salvaged=salvaged)
     words = f"{outcome.condition}: replay {outcome.replay}, salvage {outcome.salvage}"
     return words, outcome.seconds
 
 
 def _held(target: Path) -> set[str]:
     return held(target) if target.exists() else batches()
+
+
+def _left(target: Path) -> set[str]:
+    """What a salvage has left of a stream: the frames in the middle that were lost are empty."""
+    if not target.exists():
+        return batches()
+    with h5py.File(target) as file:
+        found = {"old"} & set(file)
+        frames = file["stream/frames"][()] if "stream/frames" in file else []
+    for number, frame in enumerate(frames):
+        if np.array_equal(frame, values(number)):
+            found.add(f"f{number}")
+        else:
+            assert not frame.any(), f"made up: {frame}"
+    return found

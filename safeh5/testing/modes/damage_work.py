@@ -20,7 +20,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from safeh5.testing.damage import Damage, Kind, NoEffectError, copy_of, draw_damage, files_of
+from safeh5.testing.damage import (
+    Damage,
+    Kind,
+    NoEffectError,
+    copy_of,
+    draw_damage,
+    files_of,
+    whole_damages,
+)
 from safeh5.testing.harness.corpus import keep
 from safeh5.testing.harness.watched import bound_memory
 from safeh5.testing.modes import exhaustive
@@ -30,6 +38,9 @@ from safeh5.testing.modes.templates import Template, make_templates
 
 FULL = 20
 """Of so many damaged sessions one is recovered and salvaged for real."""
+
+WHOLE = 5
+"""Of so many damages at random one hits a whole file, as long as there are any left."""
 
 RECOVERED = "recovered and salvaged for real"
 SLOWEST = "slowest ms"
@@ -167,9 +178,20 @@ def _every(order: Order, patients: list[Patient]) -> Iterator[tuple[int, int, Da
 
 
 def _some(order: Order, patients: list[Patient]) -> Iterator[tuple[int, int, Damage | None]]:
+    """Damage at random; every fifth is what may happen to a whole file, until all of that was done."""
+    wholes = [
+        (index, damage)
+        for index, patient in enumerate(patients)
+        for damage in whole_damages(patient.sizes, len(patient.template.others))
+    ]
+    random.Random(order.seed).shuffle(wholes)
     number = order.first
     while True:
-        yield number, random.Random(f"{order.seed} {number}").randrange(len(patients)), None
+        turn, rest = divmod(number, WHOLE)
+        if rest == 0 and turn < len(wholes):
+            yield number, *wholes[turn]
+        else:
+            yield number, random.Random(f"{order.seed} {number}").randrange(len(patients)), None
         number += order.step
 
 
@@ -209,6 +231,7 @@ class _Teller:
 def _case(
     order: Order, teller: _Teller, patient: Patient, number: int, index: int, damage: Damage | None
 ) -> None:
+    is_whole = damage is not None and not order.exhaustive
     damage, changed = _hurt(order, patient, number, damage)
     doing = {"number": number, "patient": index, "damage": damage.to_dict(), "changed": changed}
     teller.news.send(("begin", doing))
@@ -217,7 +240,8 @@ def _case(
         words = f"{damage.kind}: {look(patient.place / 'run.h5', damage, patient.whole, changed)}"
         seconds = time.monotonic() - started
         assert seconds < _HANGS, f"it took {seconds} s"
-        if number % (exhaustive.FULL if order.exhaustive else FULL) == 0:
+        full = exhaustive.FULL if order.exhaustive else FULL
+        if number % full == 0 or is_whole:
             _, took = check(patient.place, Path(order.root) / "work", patient.template, damage)
             seconds = max(seconds, took)
             teller.counts[RECOVERED] += 1
@@ -236,7 +260,8 @@ def _case(
 def _hurt(order: Order, patient: Patient, number: int, damage: Damage | None) -> tuple[Damage, int | None]:
     """Do this damage, or else some that has an effect."""
     if damage is not None:
-        return damage, patient.hurt(damage)
+        with contextlib.suppress(NoEffectError):
+            return damage, patient.hurt(damage)
     chance, others = random.Random(f"{order.seed} {number} damage"), len(patient.template.others)
     while True:
         drawn = draw_damage(chance, patient.sizes, others, "journal-")

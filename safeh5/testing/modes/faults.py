@@ -33,6 +33,8 @@ from safeh5.testing.modes import fault_kinds, kill_cases, workloads
 from safeh5.testing.modes.kill_cases import ACTIONS, CASES, Case, Ground
 from safeh5.testing.zygote import Zygote
 
+TAKES_NAMES = True
+
 SHORT = 5
 """How many of the workloads, the shortest, are gone through whole when everything is asked for."""
 
@@ -64,7 +66,8 @@ class _Order:
 def run(report: Report, settings: Settings) -> None:
     """Every call with every fault, in an order that the seed decides; of the short workloads if so asked."""
     with working_directory() as root:
-        old = _prepare_all(root)
+        names = settings.chosen(map(str, CASES))
+        old = {n: base for n, base in _prepare_all(root).items() if str(CASES[n]) in names}
         counts = {number: _count_calls(number, root, old) for number in old}
         chosen = sorted(counts, key=lambda number: counts[number])
         tries = every_try({n: counts[n] for n in chosen[: SHORT if settings.exhaustive else None]})

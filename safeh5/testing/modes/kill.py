@@ -28,7 +28,7 @@ from safeh5.testing.zygote import Zygote
 
 WORKLOADS = "safeh5.testing.modes.workloads"
 
-TAKES_WORKLOAD = True
+TAKES_WORKLOAD = TAKES_NAMES = True
 
 EVERY = 6
 """After so many workloads killed at effects of the storage layer, one is killed at its system calls."""
@@ -50,14 +50,15 @@ def run(report: Report, settings: Settings) -> None:
         script = settings.workload.resolve()
         _sweep(report, chance, Workload(script.name, ("script", str(script))), share=1.0)
         return
+    names = settings.chosen(map(str, CASES))
     with Zygote(WORKLOADS) as zygote:
         rounds = 0
         while not report.is_over():
-            pairs = [(case, how) for case in CASES for how in HOW]
+            pairs = [(case, how) for case in CASES for how in HOW if str(case) in names]
             chance.shuffle(pairs)
             for number, (case, how) in enumerate(pairs):
                 _run_case(report, zygote, chance, case, how, f"{settings.seed} {rounds}")
-                if number % EVERY == EVERY - 1:
+                if number % EVERY == EVERY - 1 and not settings.only:
                     _sweep(report, chance, chance.choice(sweepable()), share=SOME)
             rounds += 1
             if not settings.endless:

@@ -146,7 +146,8 @@ def settle(case: Case, place: Place) -> None:
     action = ACTIONS[case.recovery]
     try:
         replay.REBUILD_BYTES = case.rebuild_bytes  # type: ignore[misc]
-        safeh5.recover(place.target, action, purge=case.recovery == "purge")
+        report = safeh5.recover(place.target, action, purge=case.recovery == "purge")
+        assert report.before is not Condition.CORRUPT or report.losses, f"lost without a word: {report}"
         assert safeh5.recover(place.target).before is Condition.CLEAN
     except NothingToRecoverError:
         assert not place.target.exists()

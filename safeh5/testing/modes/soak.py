@@ -25,6 +25,8 @@ from safeh5.testing.modes import filesystems
 from safeh5.testing.modes.filesystems import CAN_BE_CUT, FileSystem, mounted
 from safeh5.testing.modes.on_disk import Order, again, work
 
+TAKES_NAMES = True
+
 OTHERS = ("model", "kill", "damage", "faults", "locks", "states")
 TURN = 8.0
 """Seconds that each of the other modes gets in its turn."""

@@ -22,7 +22,7 @@ from safeh5.testing.states.proof import prove, prove_states
 from safeh5.testing.states.workload import Recording, Workload, record
 from safeh5.testing.states.workloads import WORKLOADS
 
-TAKES_WORKLOAD = True
+TAKES_WORKLOAD = TAKES_NAMES = True
 
 _ENDINGS = (0, -9)
 _ENOUGH = 3
@@ -67,7 +67,7 @@ def replay(case: dict[str, Any], directory: Path) -> None:
 
 def _workloads(settings: Settings) -> list[Workload]:
     if settings.workload is None:
-        return list(WORKLOADS.values())
+        return [WORKLOADS[name] for name in settings.chosen(WORKLOADS)]
     script = settings.workload.resolve()
     return [Workload(script.name, ("script", str(script)))]
 
@@ -214,10 +214,18 @@ def _work(pipe: Connection, workloads: list[Workload], directory: Path, settings
             if index not in turns:
                 turns[index] = _Turns(workloads[index], directory / str(index), settings)
             pipe.send(turns[index].take(left))
-        except UsageError as error:
-            pipe.send(error)
-        except Exception:
-            pipe.send(UsageError(f"{workloads[index].name} cannot be crashed:\n{traceback.format_exc()}"))
+        except Exception as error:
+            pipe.send(_problem(workloads[index], error))
+
+
+def _problem(workload: Workload, error: Exception) -> Exception:
+    """What keeps a workload from being crashed: one of ours is to run, a user's may need a hand."""
+    words = str(error) if isinstance(error, UsageError) else traceback.format_exc()
+    if workload.command[0] != "script":
+        return AssertionError(f"the workload {workload.name}, which nothing was done to:\n{words}")
+    return (
+        error if isinstance(error, UsageError) else UsageError(f"{workload.name} cannot be crashed:\n{words}")
+    )
 
 
 def _keep(explorer: Explorer, found: Found, settings: Settings) -> tuple[str, Path | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from safeh5.journal import scan
 from safeh5.storage import Storage
 from safeh5.storage.names import segment_number
 from safeh5.testing.camera import Camera, Shot
-from safeh5.testing.world import batches, dead_session, make_old, write_batch
+from safeh5.testing.world import ELEMENTS, batches, dead_session, make_old, values, write_batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,11 @@ class Template:
     pruned : bool
         Whether the journal builds on a checkpoint.
     others : tuple of Path
-        Sidecars of other sessions, and of this one at an earlier time.
+        Sidecars of other sessions, which wrote something else.
+    from_checkpoint : bool
+        Whether recovery goes on from the last checkpoint, as it does with large files.
+    frames : bool
+        Whether it wrote frames of a stream, each a record that is a batch, and not batches of some records.
     """
 
     directory: Path
@@ -42,14 +46,21 @@ class Template:
     last_segment: int
     pruned: bool = False
     others: tuple[Path, ...] = ()
+    from_checkpoint: bool = False
+    frames: bool = False
 
     def all(self) -> set[str]:
         """What was acknowledged, and what was there before."""
-        return batches(*range(self.count), old=self.old)
+        return self._first(self.count)
 
     def prefixes(self) -> list[set[str]]:
         """What a recovery without salvage may bring: what was there at the end of a batch."""
-        return [batches(*range(n), old=self.old) for n in range(self.count + 1)]
+        return [self._first(count) for count in range(self.count + 1)]
+
+    def _first(self, count: int) -> set[str]:
+        if self.frames:
+            return batches(old=self.old) | {f"f{number}" for number in range(count)}
+        return batches(*range(count), old=self.old)
 
     def facts(self) -> dict[str, Any]:
         """What is needed to judge a damaged copy of it."""
@@ -71,11 +82,16 @@ _SESSIONS: tuple[tuple[int, bool, dict[str, Any]], ...] = (
     (60, True, {"segment_bytes": 8000, "checkpoint_bytes": 300}),
 )
 
+_OTHERS: tuple[dict[str, Any], ...] = (
+    {"segment_bytes": 600},
+    {"segment_bytes": 900, "checkpoint_bytes": 1},
+    {"journal_limit": 1600},
+)
+
 
 def make_templates(root: Path) -> list[Template]:
     """One of each kind: in one segment and in several, checkpointed, pruned, suspended, committing."""
     root.mkdir(parents=True)
-    foreign = dead_session(root / "foreign", 0, 1, 2, old=True, segment_bytes=600).parent / "run.h5.safeh5"
     made = []
     for number, (count, old, options) in enumerate(_SESSIONS):
         directory = root / str(number)
@@ -85,8 +101,16 @@ def make_templates(root: Path) -> list[Template]:
     made += [(_committing(root / f"committing-{nth}", nth), 3, True) for nth in range(1, 9)]
     for directory, _, _ in made:
         _make_reserve_small(directory / "run.h5.safeh5" / "reserve")
-    others = _others(made, foreign)
-    return [Template(d, n, old, _last(d), _is_pruned(d), others) for d, n, old in made if _last(d)]
+    others = _others(root)
+    templates = [Template(d, n, old, _last(d), _is_pruned(d), others) for d, n, old in made if _last(d)]
+    # Where the journal is whole it is believed, and not the checkpoint: but for large files.
+    large = [t for t in templates if not t.pruned and any(t.directory.glob("*.safeh5/staging.redo-*"))]
+    streamed = _streamed(root / "streamed", 7)
+    return [
+        *templates,
+        *(replace(template, from_checkpoint=True) for template in large),
+        Template(streamed, 7, True, _last(streamed), others=others, frames=True),
+    ]
 
 
 def _make_reserve_small(reserve: Path) -> None:
@@ -99,14 +123,39 @@ def _is_pruned(directory: Path) -> bool:
     return not scan(Storage(), directory / "run.h5.safeh5").is_complete
 
 
-def _others(made: list[tuple[Path, int, bool]], foreign: Path) -> tuple[Path, ...]:
-    """Of each session its sidecar as it was: blocks of a session may come to stand elsewhere in it."""
-    return (foreign, *(directory / "run.h5.safeh5" for directory, _, _ in made if _last(directory)))
+def _others(root: Path) -> tuple[Path, ...]:
+    """Sessions like these that wrote other batches, so that none of theirs is taken for one of these.
+
+    Their checkpoints are many: the newest of two slots counts, whosever it is.
+    """
+    found = []
+    for number, options in enumerate(_OTHERS, 1):
+        directory = root / f"foreign-{number}"
+        dead_session(directory, *range(20 * number, 20 * number + 8), old=True, **options)
+        _make_reserve_small(directory / "run.h5.safeh5" / "reserve")
+        found.append(directory / "run.h5.safeh5")
+    return tuple(found)
 
 
 def _last(directory: Path) -> int:
     found = (segment_number(path) for path in (directory / "run.h5.safeh5").glob("journal-*.log"))
     return max((number for number in found if number), default=0)
+
+
+def _streamed(directory: Path, count: int) -> Path:
+    """Frames of a stream: wherever a segment ends, it ends with a batch."""
+    living = directory.with_name(directory.name + "-living")
+    living.mkdir()
+    make_old(living / "run.h5")
+    session = safeh5.open(living / "run.h5", segment_bytes=500)
+    frames = session.stream("/stream/frames", shape=(ELEMENTS,), dtype="<i4")
+    for number in range(count):
+        frames.append(values(number))
+    shutil.copytree(living, directory, ignore=shutil.ignore_patterns("*.lock"))
+    session.rollback()
+    shutil.rmtree(living)
+    _make_reserve_small(directory / "run.h5.safeh5" / "reserve")
+    return directory
 
 
 def _suspended(directory: Path) -> Path:
