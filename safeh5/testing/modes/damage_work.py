@@ -250,8 +250,9 @@ def _case(
         text = "".join(traceback.format_exception(error))
         case = {"mode": "damage", "number": number, **patient.facts(damage, changed), "text": text}
         kept = keep(Path(order.corpus), case, patient.place)
-        teller.news.send(("fail", {"text": text, "kept": str(kept)}))
         teller.ended(number)
+        teller.tell()
+        teller.news.send(("fail", {"text": text, "kept": str(kept)}))
     else:
         teller.took(number, words, seconds)
     patient.mend(damage)
