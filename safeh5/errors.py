@@ -182,6 +182,14 @@ class JournalWriteError(RecoverError, OSError):
         self.errno = errno
 
 
+class StagingReadError(RecoverError, OSError):
+    """The disk failed under the file that a session shows, while it was read."""
+
+    def __init__(self, message: str, *, errno: int | None = None, **kwargs: str | int | None) -> None:
+        super().__init__(message, **kwargs)  # type: ignore[arg-type]
+        self.errno = errno
+
+
 class JournalError(RecoverError):
     """The journal cannot be read as it stands."""
 

@@ -50,6 +50,7 @@ from collections.abc import Callable, Generator
 from types import NoneType, TracebackType
 from typing import Any, ClassVar, Final, Self
 
+from safeh5.errors import SafeH5Error, StagingReadError
 from safeh5.storage.files import Storage, StrPath
 from safeh5.storage.handles import RandomFile
 
@@ -198,12 +199,25 @@ class StagingFile:
                 if self.tells_reads and action == self._serve_read:
                     # A generator that raises has ended: the next read needs another.
                     self.readinto = self._guard(self._serve_read)
-                    raise
+                    self._tell_reader(error)
                 result = 0
 
     def _latch(self, error: BaseException) -> None:
         if self.error is None:
             self.error = error
+
+    def _tell_reader(self, error: BaseException) -> None:
+        """Raise what the reader is to hear of `error`: an interrupt as it came."""
+        if not isinstance(error, OSError) or isinstance(error, SafeH5Error):
+            raise error
+        raise StagingReadError(
+            f"the file that the session shows cannot be read: {error.strerror or error}",
+            errno=error.errno,
+            path=str(self.path),
+            safe="The target is untouched and everything acknowledged is in the journal",
+            hint="Read again: the file is made anew from the journal. If the disk stays bad, end the"
+            " program and recover elsewhere with: safeh5 recover",
+        ) from error
 
     def _serve_read(self, buffer: Any) -> int:
         # Each line is paid for by every small read. The buffer is bytes, and a file takes it as it is.

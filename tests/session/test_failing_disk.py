@@ -18,6 +18,7 @@ from safeh5.errors import (
     SafeH5Error,
     SessionFailedError,
     SessionStateError,
+    StagingReadError,
 )
 from safeh5.events import ProgressEvent
 from safeh5.operations.model import CreateDataset, CreateGroup, WriteData
@@ -392,3 +393,23 @@ def test_what_cannot_be_read_while_a_write_is_planned_is_one_of_our_errors(tmp_p
         # The file that was read as zeros is not gone on with.
         assert held_in(session.file) >= {"old"}
         session.rollback()
+
+
+def test_what_cannot_be_read_through_the_sessions_file_is_one_of_our_errors_and_then_read_anew(
+    tmp_path: Path,
+) -> None:
+    seen = []
+    for nth in range(1, 30):
+        target = tmp_path / f"{nth}.h5"
+        make_old(target)
+        disk = FaultyStorage(Fault("read_at", nth=nth))
+        session = safeh5.open(target, storage=disk)
+        try:
+            assert held_in(session.file) >= {"old"}
+        except SafeH5Error as error:
+            seen.append(type(error))
+            assert str(target) in str(error)
+        disk.mend()
+        assert held_in(session.file) >= {"old"}
+        session.rollback()
+    assert StagingReadError in seen
