@@ -205,6 +205,10 @@ class Staging:
         """Bytes that the next checkpoint writes at most, `fresh` bytes having been applied since the last."""
         return self.held_bytes + PAGE + min(fresh, self.applier.chunk_cache_bytes)
 
+    def write_back(self) -> None:
+        """Have the system begin to write what was applied last; nothing is durable by that."""
+        self._below.write_back()
+
     @property
     def has_failed(self) -> bool:
         """Whether `check` would raise."""

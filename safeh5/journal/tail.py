@@ -49,11 +49,14 @@ from safeh5.journal.format import (
 )  # fmt: skip
 from safeh5.journal.segment import NewSegment, StrPath, SyncFailedError
 from safeh5.journal.tip import Tip
-from safeh5.options import Durability, JournalOptions
+from safeh5.options import MIB, Durability, JournalOptions
 from safeh5.storage.files import Storage
 from safeh5.storage.handles import AppendFile
 from safeh5.storage.names import segment_name
 
+_WRITE_BACK: Final = 2 * MIB
+_STILL_WRITTEN: Final = 16 * MIB
+"""What was handed to the disk before this much was appended is there by now, mostly, and may be forgotten."""
 DURABILITY: Final = {Durability.RECORD: 0, Durability.INTERVAL: 1, Durability.FLUSH: 2}
 
 
@@ -89,6 +92,7 @@ class JournalTail:
         self._gathered: list[bytes] = []
         self._gathered_since = 0.0
         self._stuck = False
+        self._written_back = (0, 0)
         file = self._first_segment(header) if unnamed else self._new_segment(header)
         self._tip = Tip.of_new(file, header, batch)
 
@@ -123,6 +127,20 @@ class JournalTail:
                 with self._lock:
                     self._leave_mark()
             return self._durable
+
+    def write_back(self) -> None:
+        """Have the system begin to write what was appended last, and forget what is on the disk.
+
+        For whoever has no reader for it: memory that many would share is used again and again, and the
+        next `sync` has little left to do.
+        """
+        tip, (number, done) = self._tip, self._written_back
+        if tip.number != number:
+            done = 0
+        if tip.written - done >= _WRITE_BACK:
+            begin = max(0, done - _STILL_WRITTEN)
+            self._written_back = tip.number, tip.written
+            tip.file.write_back(begin, tip.written - begin)
 
     def _sync_whole(self) -> None:
         """Make every frame durable, the last SYNC mark too, and leave no other; both locks are held.

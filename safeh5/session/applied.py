@@ -125,7 +125,7 @@ class Applied(Recording):
         log = self._log
         lsn = log.journal.next_lsn
         log.begin()
-        self._helper.begin(lambda: log.record(operation, payload))
+        self._helper.begin(lambda: self._write_record(operation, payload))
         try:
             self._workspace.apply_first(operation, payload, lsn, at)
         finally:
@@ -134,6 +134,13 @@ class Applied(Recording):
             return log.end_applied()
         log.abort()
         return log.applied(operation, payload, gather=False)
+
+    def _write_record(self, operation: Operation, payload: Buffer) -> int:
+        """In the helper's thread: the record, and whatever the next flush would have to wait for."""
+        lsn = self._log.record(operation, payload)
+        self._log.journal.write_back()
+        self._workspace.write_back()
+        return lsn
 
     def _is_written(self) -> bool:
         """Wait for the journal; whether it took the record."""

@@ -77,6 +77,9 @@ class Workspace(Protocol):
         Only where `applies_first`. Whoever cannot journal it then says so by `abandoned`.
         """
 
+    def write_back(self) -> None:
+        """Have the system begin to write what was applied by `apply_first`; in any thread."""
+
     def ended(self, lsn: int) -> None:
         """The batch has its END, at `lsn`."""
 

@@ -162,6 +162,10 @@ class Auto:
         """Of the one in the caller."""
         self.inline.apply_first(operation, payload, lsn, at)
 
+    def write_back(self) -> None:
+        """Of the one in the caller."""
+        self.inline.write_back()
+
     def ended(self, lsn: int) -> None:
         """Both: see `take`."""
         self.inline.ended(lsn)

@@ -153,6 +153,9 @@ class BesideWorkspace:
         """Never asked for: nothing is applied here."""
         raise InternalError("a process beside applies what is in the journal, and nothing before", lsn=lsn)
 
+    def write_back(self) -> None:
+        """Nothing was applied here."""
+
     def ended(self, lsn: int) -> None:
         """The batch is the applier's from now on; what was opened for reading is closed.
 

@@ -195,6 +195,12 @@ class Inline:
             self._fresh_since = time.monotonic()
         self._note_applied(1)
 
+    def write_back(self) -> None:
+        """What a checkpoint would wait for is begun."""
+        staging = self._staging
+        if staging is not None and not staging.borrowed:
+            staging.write_back()
+
     def ended(self, lsn: int) -> None:
         """The batch waits, as far as it is not applied."""
         if self._staging is not None and self._batch_done < len(self._batch):

@@ -48,6 +48,13 @@ class OpenFile:
         """
         self._do_sync()
 
+    def write_back(self, offset: int, size: int) -> None:
+        """Begin to bring a part of the file to the disk, so that the next `sync` has less to wait for.
+
+        What is there already, the system keeps in memory no longer. A hint: nothing is durable by that.
+        """
+        platform.write_back(self._fd, offset, size)
+
     def close(self) -> None:
         """Close the descriptor; nothing is made durable by that."""
         fd = self.detach()

@@ -48,6 +48,8 @@ from safeh5.storage.redo import PAGE, SLOTS, Redo, latest
 from safeh5.storage.staging import StagingFile
 
 _EVERYTHING: Final = 1 << 62
+_NOTHING: Final = (_EVERYTHING, 0)
+_WRITE_BACK: Final = 1 << 20
 _SLOT_NAME: Final = "staging.redo-{}"
 
 
@@ -61,6 +63,7 @@ class Pager(StagingFile):
     def __init__(self, file: RandomFile, shown: StrPath | None = None) -> None:
         super().__init__(file, shown)
         self._floor = 0
+        self._fresh = _NOTHING
         self._pages: dict[int, bytearray] = {}
         self._sequence = 0
         self._readers: Readers | None = None
@@ -178,6 +181,15 @@ class Pager(StagingFile):
         self._hold(view[:below], offset)
         if below < len(view):
             self._file.write_at(view[below:], offset + below)
+            begin, end = self._fresh
+            self._fresh = min(begin, offset + below), max(end, offset + len(view))
+
+    def write_back(self) -> None:
+        """Have the system begin to write what went to the file last; a checkpoint then waits for less."""
+        begin, end = self._fresh
+        if end - begin >= _WRITE_BACK:
+            self._fresh = _NOTHING
+            self._file.write_back(begin, end - begin)
 
     # --- what libhdf5 calls -------------------------------------------------------
 

@@ -7,6 +7,7 @@ after it nobody knows which pages reached the disk.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
@@ -156,6 +157,17 @@ def read_at(fd: int, view: memoryview, offset: int) -> int:
         view[: len(data)] = data
         return len(data)
     return os.preadv(fd, [view], offset)
+
+
+def write_back(fd: int, offset: int, size: int) -> None:
+    """Have the system begin to write a part of a file to the disk, and forget what of it is there already.
+
+    A hint, which is not waited for, makes nothing durable, and cannot fail; nothing where there is no
+    such call.
+    """
+    if hasattr(os, "posix_fadvise"):
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(fd, offset, size, os.POSIX_FADV_DONTNEED)
 
 
 def drop_written(views: Iterable[memoryview], count: int) -> list[memoryview]:
