@@ -99,10 +99,10 @@ class SessionRecorder:
         return self.session.record(operation, payload, at)
 
     def flush(self) -> None:
-        """Make everything durable, and a checkpoint of it; inside a batch, what can be."""
+        """See `Session.checkpoint_soon`; inside a batch, what can be is made durable."""
         durable = self.session.sync()
         if durable != self._flushed and not self.session.in_batch:
-            self.session.checkpoint()
+            self.session.checkpoint_soon()
             self._flushed = self.session.durable_lsn
 
     def close(self) -> None:

@@ -12,18 +12,21 @@ See docs/decisions/0007, 0019 and 0022.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from safeh5._typing import Buffer
 from safeh5.applier import AtHand
 from safeh5.errors import ApplyError, FreeSpaceError, JournalWriteError, SessionFailedError
 from safeh5.events import logger
+from safeh5.journal import JournalWriter
 from safeh5.operations.model import Operation
 from safeh5.options import KIB, MIB, JournalOptions
 from safeh5.session.helper import Helper
 from safeh5.session.parts import Parts
 from safeh5.session.recording import Recording
 from safeh5.session.rows import LARGEST_ITEM
+from safeh5.session.workspace import Workspace
 from safeh5.storage.interrupts import Uninterrupted
 
 SMALL: Final = 256 * KIB
@@ -125,7 +128,9 @@ class Applied(Recording):
         log = self._log
         lsn = log.journal.next_lsn
         log.begin()
-        self._helper.begin(lambda: self._write_record(operation, payload))
+        self._helper.begin(
+            lambda: log.record(operation, payload), partial(_write_back, log.journal, self._workspace)
+        )
         try:
             self._workspace.apply_first(operation, payload, lsn, at)
         finally:
@@ -134,13 +139,6 @@ class Applied(Recording):
             return log.end_applied()
         log.abort()
         return log.applied(operation, payload, gather=False)
-
-    def _write_record(self, operation: Operation, payload: Buffer) -> int:
-        """In the helper's thread: the record, and whatever the next flush would have to wait for."""
-        lsn = self._log.record(operation, payload)
-        self._log.journal.write_back()
-        self._workspace.write_back()
-        return lsn
 
     def _is_written(self) -> bool:
         """Wait for the journal; whether it took the record."""
@@ -165,3 +163,9 @@ class Applied(Recording):
     def _let_go(self) -> None:
         self._helper.stop()
         super()._let_go()
+
+
+def _write_back(journal: JournalWriter, workspace: Workspace) -> None:
+    """In the helper's thread: begin with what the next flush would have to wait for."""
+    journal.write_back()
+    workspace.write_back()

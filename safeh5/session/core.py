@@ -15,7 +15,7 @@ from safeh5.errors import ApplyError, FreeSpaceError
 from safeh5.events import logger
 from safeh5.journal import Kind
 from safeh5.operations.control import CheckpointRecord, now
-from safeh5.options import Durability, JournalOptions, OnError
+from safeh5.options import MIB, Durability, JournalOptions, OnError
 from safeh5.session import signals
 from safeh5.session.applied import Applied
 from safeh5.session.book import StreamBook
@@ -27,6 +27,9 @@ from safeh5.session.state import State
 if TYPE_CHECKING:
     pass
 
+FLUSH_SECONDS: Final = 1.0
+FLUSH_BYTES: Final = 16 * MIB
+"""With more than this to write, a checkpoint is not made by a flush so soon after the last one."""
 _CHECKPOINT_PAUSE: Final = 30.0
 """Seconds after a failed checkpoint in which no other is tried unasked."""
 
@@ -49,6 +52,8 @@ class SessionCore(Applied):
         if options.durability is Durability.INTERVAL:
             self._interval = IntervalSync(self._sync_for_interval, options.interval_ms)
         self._no_checkpoint_before = 0.0
+        self._checkpointed = -FLUSH_SECONDS
+        self._owed = IntervalSync(self._checkpoint_owed, round(1000 * FLUSH_SECONDS))
         signals.watch(self)
 
     # --- looking ------------------------------------------------------------------
@@ -156,23 +161,56 @@ class SessionCore(Applied):
                 self._log.anchor(self._parts.record, applied, self._streams.states())
             else:
                 self._log.control(Kind.CHECKPOINT, CheckpointRecord(applied=applied, time=now()))
+            self._checkpointed = time.monotonic()
+
+    def checkpoint_soon(self) -> None:
+        """Make everything written so far durable, and checkpoint: now, or within `FLUSH_SECONDS`.
+
+        For a program that flushes often. A checkpoint waits until the new file is on the disk too; where
+        the last one was made a moment ago and tens of megabytes came since, it is left to a thread.
+        What is durable does not depend on that, nor does what recovery finds.
+        """
+        with self._working("checkpoint"):
+            early = time.monotonic() - self._checkpointed < FLUSH_SECONDS
+            if early and self._workspace.fresh() >= FLUSH_BYTES and not self._journal_is_full:
+                self._log.settle()
+                self._all_durable()
+                self._owed.note()
+            else:
+                self.checkpoint()
+
+    def _checkpoint_owed(self) -> None:
+        """In the timer's thread."""
+        with self._mutex:
+            if self.state is not State.OPEN or not self._workspace.fresh():
+                return
+            if self._log.in_batch:
+                self._owed.note()
+            else:
+                self._try_checkpoint()
+
+    def _let_go(self) -> None:
+        self._owed.stop()
+        super()._let_go()
 
     def _tend(self) -> None:
         """Checkpoint when enough has come together; what was acknowledged does not depend on it."""
         if not (self._journal_is_full or self._workspace.is_due()):
             return
         with self._mutex:
-            if self.state is not State.OPEN or self._log.in_batch:
-                return
-            if time.monotonic() < self._no_checkpoint_before:
-                return
-            try:
-                self.checkpoint()
-            except (FreeSpaceError, ApplyError) as error:
-                logger.warning("no checkpoint: %s", error)
-                self._workspace.drop()
-                # It stays due until one succeeds, and each try replays: not every record can be one.
-                self._no_checkpoint_before = time.monotonic() + _CHECKPOINT_PAUSE
+            if self.state is State.OPEN and not self._log.in_batch:
+                self._try_checkpoint()
+
+    def _try_checkpoint(self) -> None:
+        if time.monotonic() < self._no_checkpoint_before:
+            return
+        try:
+            self.checkpoint()
+        except (FreeSpaceError, ApplyError) as error:
+            logger.warning("no checkpoint: %s", error)
+            self._workspace.drop()
+            # It stays due until one succeeds, and each try replays: not every record can be one.
+            self._no_checkpoint_before = time.monotonic() + _CHECKPOINT_PAUSE
 
     @property
     def _journal_is_full(self) -> bool:

@@ -1,8 +1,7 @@
 """A thread that does one thing for the one who waits for it.
 
 Who holds h5py's lock and waits for another thread must not have it collect
-garbage, which may need that lock: so a `Helper` is used inside `Uninterrupted`
-(or `Uncollected`), from `begin` to `result`.
+garbage, which may need that lock: so none is collected while a `Helper` works.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from safeh5.events import logger
 from safeh5.storage.interrupts import Uncollected
 
 T = TypeVar("T")
@@ -24,17 +24,22 @@ class Helper(Generic[T]):
 
     def __init__(self) -> None:
         self._work: Callable[[], T] | None = None
+        self._after: Callable[[], object] | None = None
         self._found: T | None = None
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
         # Flags: locks that nobody holds, raised by `release`.
-        self._wake, self._done = threading.Lock(), threading.Lock()
+        self._wake, self._done, self._idle = threading.Lock(), threading.Lock(), threading.Lock()
         self._wake.acquire()
         self._done.acquire()
 
-    def begin(self, work: Callable[[], T]) -> None:
-        """Have `work` done; `result` must be called before the next."""
-        self._work = work
+    def begin(self, work: Callable[[], T], after: Callable[[], object] | None = None) -> None:
+        """Have `work` done; `result` must be called before the next.
+
+        What comes `after` is not waited for, unless the next work is begun meanwhile.
+        """
+        self._idle.acquire()
+        self._work, self._after = work, after
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="safeh5 helper", daemon=True)
             with Uncollected():
@@ -59,12 +64,26 @@ class Helper(Generic[T]):
     def _run(self) -> None:
         while True:
             self._wake.acquire()
-            work, self._work = self._work, None
+            work, after = self._work, self._after
+            self._work = self._after = None
             if work is None:
                 return
-            try:
-                self._found = work()
-            except BaseException as error:  # raised where the result is asked for
-                self._error = error
-            del work
-            self._done.release()
+            with Uncollected():
+                try:
+                    self._found = work()
+                except BaseException as error:  # raised where the result is asked for
+                    self._error = error
+                # Nothing of the caller's is to be let go by this thread.
+                del work
+                self._done.release()
+                _try(after)
+                del after
+            self._idle.release()
+
+
+def _try(after: Callable[[], object] | None) -> None:
+    try:
+        if after is not None:
+            after()
+    except Exception as error:
+        logger.warning("what was to be done beside was not: %s", error)

@@ -89,6 +89,9 @@ class Workspace(Protocol):
     def durable(self, lsn: int) -> None:
         """Everything up to `lsn` is on disk."""
 
+    def fresh(self) -> int:
+        """Payload bytes that were applied since the last checkpoint."""
+
     def is_due(self) -> bool:
         """Whether the session should checkpoint now."""
 

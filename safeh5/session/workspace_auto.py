@@ -181,6 +181,10 @@ class Auto:
         """Of the one at work."""
         self._now.durable(lsn)
 
+    def fresh(self) -> int:
+        """Of the one at work."""
+        return self._now.fresh()
+
     def is_due(self) -> bool:
         """Of the one at work."""
         return self._now.is_due()

@@ -174,6 +174,10 @@ class BesideWorkspace:
         """Tell the child how far it may go."""
         self.beside.durable(lsn)
 
+    def fresh(self) -> int:
+        """Of no concern here: the child checkpoints by itself."""
+        return 0
+
     def is_due(self) -> bool:
         """The child checkpoints by itself."""
         return False

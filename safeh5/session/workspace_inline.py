@@ -229,6 +229,10 @@ class Inline:
                 self.drop()
         self._forget_batch()
 
+    def fresh(self) -> int:
+        """Payload bytes that were applied since the last checkpoint."""
+        return self._fresh_bytes
+
     def is_due(self) -> bool:
         """Whether enough has been applied since the last checkpoint for the next one."""
         if self._staging is None or self._fresh_since is None:

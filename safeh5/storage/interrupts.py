@@ -10,6 +10,7 @@ of ours, "the middle" is inside such a callback, where neither may happen.
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 import threading
@@ -57,7 +58,8 @@ class Uncollected:
     @staticmethod
     def end() -> None:
         """Leave the block."""
-        Uncollected._inside.pop()
+        if Uncollected._inside:  # or it was entered before a fork
+            Uncollected._inside.pop()
         if not Uncollected._inside and Uncollected._was_enabled:
             Uncollected._was_enabled = False
             gc.enable()
@@ -69,6 +71,18 @@ class Uncollected:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.end()
+
+
+def _in_fork() -> None:
+    """The blocks of other threads do not end in a child."""
+    Uncollected._inside.clear()
+    if Uncollected._was_enabled:
+        Uncollected._was_enabled = False
+        gc.enable()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_fork)
 
 
 class Uninterrupted:

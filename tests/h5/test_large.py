@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ import safeh5
 from safeh5.applier import direct
 from safeh5.errors import DiskFullError, SessionFailedError
 from safeh5.journal import Kind, frames, scan
-from safeh5.session import applied
-from safeh5.storage import Storage
+from safeh5.session import applied, core
+from safeh5.storage import Storage, platform
+from safeh5.storage.pager import newest_applied
 from safeh5.testing.faults import Fault, FaultyStorage
 from tests.h5.tape import three_ways
 
@@ -40,7 +42,7 @@ KILLED = """
         data.resize(number + 1, axis=0)
         data[number] = number + 1
         print(number + 1, flush=True)
-        if number % 4 == 3:
+        if number % 4 == 3 or number % 16 == 0:
             file.flush()
 """
 
@@ -182,6 +184,113 @@ def test_an_interrupt_in_a_large_write_comes_when_the_write_is_done(
     monkeypatch.undo()
     assert (data[1] == 5).all() and kinds(target)[-1][0] is Kind.END
     file.close()
+
+
+# --- flushing ----------------------------------------------------------------------
+
+
+def checkpointed(file: h5py.File) -> int:
+    """LSN of the checkpoint that lies on the disk."""
+    session = file.session
+    return newest_applied(Storage(), f"{session.target}.safeh5/staging.h5", session._parts.session_id)
+
+
+def written_and_flushed(target: Path, storage: Storage | None = None) -> tuple[h5py.File, int]:
+    """A file that was flushed twice, the second time at once and with 16 MiB and more; and its last LSN."""
+    file, data = opened(target, storage)
+    file.flush()
+    for number in range(8):
+        data[number] = number
+    data.attrs["last"] = last = 1
+    lsn = file.session.last_lsn
+    file.flush()
+    assert file.session.durable_lsn >= lsn and last
+    return file, lsn
+
+
+def test_a_flush_has_made_its_checkpoint_when_it_returns_unless_much_came_at_once(target: Path) -> None:
+    file, data = opened(target)
+    for number in range(30):
+        data[number % 8] = number
+        lsn = file.session.last_lsn
+        file.flush()
+        assert checkpointed(file) >= lsn
+    file.close()
+
+
+def test_a_flush_that_leaves_its_checkpoint_to_a_thread_has_it_within_seconds(target: Path) -> None:
+    file, lsn = written_and_flushed(target)
+    deadline = time.monotonic() + 30
+    while checkpointed(file) < lsn:
+        assert time.monotonic() < deadline, "no checkpoint was made"
+        time.sleep(0.05)
+    with safeh5.live(target) as view:
+        assert view["data"][7, 0, 0] == 7 and view["data"].attrs["last"] == 1
+    file["more"] = 1
+    file.close()
+
+
+def test_a_crash_before_that_checkpoint_loses_nothing_that_was_flushed(target: Path) -> None:
+    file, lsn = written_and_flushed(target)
+    assert checkpointed(file) < lsn, "this is about the time before it"
+    file.session._abandon()
+    safeh5.recover(target)
+    with h5py.File(target) as plain:
+        assert plain["data"][:, -1, -1].tolist() == list(range(8)) and plain["data"].attrs["last"] == 1
+
+
+def test_a_file_is_closed_while_its_checkpoint_is_still_to_come(target: Path) -> None:
+    file, _ = written_and_flushed(target)
+    file.close()
+    time.sleep(2 * core.FLUSH_SECONDS)
+    with h5py.File(target) as plain:
+        assert plain["data"][7, 0, 0] == 7
+    assert [path.name for path in target.parent.iterdir()] == ["run.h5"]
+
+
+def test_a_checkpoint_in_the_thread_that_fails_leaves_what_was_flushed_to_be_committed(target: Path) -> None:
+    storage = FaultyStorage()
+    file, _ = written_and_flushed(target, storage)
+    session = file.session
+    storage.replan(Fault("write_at", path="staging.redo", times=None, error=errno.ENOSPC))
+    while not any("redo" in call.path for call in storage.calls[-5:]):
+        time.sleep(0.05)
+    with session.mutex:
+        storage.mend()
+    session.commit()
+    with h5py.File(target) as plain:
+        assert plain["data"][:, 0, 0].tolist() == list(range(8))
+
+
+def test_all_of_a_large_record_is_handed_to_the_disk_early(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts: dict[int, list[tuple[int, int]]] = {}
+    hint = platform.write_back
+
+    def note(fd: int, offset: int, size: int) -> None:
+        parts.setdefault(os.fstat(fd).st_ino, []).append((offset, offset + size))
+        hint(fd, offset, size)
+
+    monkeypatch.setattr(platform, "write_back", note)
+    file, data = opened(target)
+    for number in range(8):
+        data[number] = number
+    file.session.checkpoint()
+    sidecar = Path(f"{target}.safeh5")
+    # HDF5 keeps the last chunks, 8 MiB of them, until others come.
+    for name, late in (("journal-00000001.log", 4), ("staging.h5", 12)):
+        status = (sidecar / name).stat()
+        covered = 0
+        for begin, end in sorted(parts[status.st_ino]):
+            assert begin <= covered + 65536, "a hole"
+            covered = max(covered, end)
+        assert covered >= status.st_size - late * 1024**2
+    file.close()
+
+
+def test_a_hint_that_the_system_refuses_is_no_error() -> None:
+    platform.write_back(-1, 0, 1)
 
 
 # --- the same, at hand and from the record alone -----------------------------------
