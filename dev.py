@@ -4,6 +4,7 @@
     python3 dev.py demo         set up, then run the demonstration
     python3 dev.py test         set up, then run the tests (arguments go to pytest)
     python3 dev.py test-slow    set up, then run the slow tests only
+    python3 dev.py coverage     the tests again, counting which branches of the core they take
     python3 dev.py fuzz MODE    set up, then run the fuzz harness, in one of its modes
     python3 dev.py bench NAME   set up, then run a benchmark: acquire, h5layer, long_run
     python3 dev.py peers        set up, then run h5py's own test suite on safeh5.File
@@ -165,6 +166,24 @@ def test_slow(arguments: Arguments) -> int:
     return pytest(Environment().ensure("test"), "slow", arguments)
 
 
+MEASURED = ("journal", "recovery", "session", "storage", "crash", "disk", "live", "fuzz/test_fuzz.py")
+"""The tests that `coverage` runs: those of the code that commits, checkpoints and recovers."""
+
+
+def coverage(arguments: Arguments) -> int:
+    """Run the tests of the core; every branch is taken, or excused in tests/coverage-exceptions.toml."""
+    environment = Environment().ensure("test", "coverage")
+    data = ROOT / "build" / "coverage"
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir(parents=True)
+    chosen = arguments or [f"tests/{name}" for name in MEASURED]
+    code = environment.run("coverage", "run", "-m", "pytest", "-q", "-m", "not slow", *chosen)
+    code = environment.run("coverage", "combine", "--quiet") or code
+    code = environment.run("coverage", "json", "--quiet", "-o", str(data / "report.json")) or code
+    gate = [str(ROOT / "tests" / "coverage_gate.py"), str(data / "report.json")]
+    return environment.script(environment.python, *gate) or code
+
+
 def fuzz(arguments: Arguments) -> int:
     """Run the fuzz harness."""
     return Environment().ensure("test").run("fuzz", *arguments)
@@ -254,6 +273,7 @@ COMMANDS: dict[str, Callable[[Arguments], int]] = {
     "demo": demo,
     "test": test,
     "test-slow": test_slow,
+    "coverage": coverage,
     "fuzz": fuzz,
     "bench": bench,
     "peers": peers,

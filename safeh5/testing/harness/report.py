@@ -12,6 +12,9 @@ import safeh5
 from safeh5.testing.harness.corpus import keep
 from safeh5.testing.harness.settings import Settings
 
+ENOUGH = 100
+"""Failures after which a run ends: more of them say nothing new, and each is kept as a file."""
+
 
 @dataclass
 class Failure:
@@ -80,7 +83,7 @@ class Report:
 
     def is_over(self) -> bool:
         """Whether to stop: the time or the number of cases is over, or enough was found."""
-        if self.settings.first and self.failures:
+        if len(self.failures) >= (1 if self.settings.first else ENOUGH):
             return True
         return self.settings.is_over(self.cases)
 

@@ -31,9 +31,10 @@ from safeh5.testing.harness.settings import Settings
 from safeh5.testing.harness.watched import Unfinished, watch
 from safeh5.testing.modes import fault_kinds, kill_cases, workloads
 from safeh5.testing.modes.kill_cases import ACTIONS, CASES, Case, Ground
+from safeh5.testing.modes.script_faults import replay_script, run_script
 from safeh5.testing.zygote import Zygote
 
-TAKES_NAMES = True
+TAKES_NAMES = TAKES_WORKLOAD = True
 
 SHORT = 5
 """How many of the workloads, the shortest, are gone through whole when everything is asked for."""
@@ -65,6 +66,9 @@ class _Order:
 
 def run(report: Report, settings: Settings) -> None:
     """Every call with every fault, in an order that the seed decides; of the short workloads if so asked."""
+    if settings.workload is not None:
+        run_script(report, settings, settings.workload.resolve())
+        return
     with working_directory() as root:
         names = settings.chosen(map(str, CASES))
         old = {n: base for n, base in _prepare_all(root).items() if str(CASES[n]) in names}
@@ -240,6 +244,9 @@ def _recover(case: Case, root: Path, old: bytes | None, noted: list[str]) -> Non
 
 def replay(case: dict[str, Any], directory: Path) -> None:
     """Fail that call again."""
+    if "command" in case:
+        replay_script(case, directory)
+        return
     [number] = [i for i, known in enumerate(CASES) if str(known) == case["case"]]
     with Zygote("safeh5.testing.modes.workloads") as zygote:
         place = kill_cases.prepare(Ground(zygote, directory / "made"), CASES[number])
