@@ -68,6 +68,15 @@ def test_the_script_of_a_user_is_killed_at_its_system_calls(tmp_path: Path) -> N
 
 
 @pytest.mark.timeout(300)
+def test_the_disk_of_a_user_s_script_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").write_text(SCRIPT)
+    given = ["--workload", str(tmp_path / "mine.py"), "--cases", "4", "--seed", "1", "--json"]
+    assert main(["faults", *given, "--corpus", str(tmp_path / "corpus")]) == Exit.CLEAN
+    found = json.loads(capsys.readouterr().out)
+    assert found["cases"] == 4 and found["figures"]["effects that can fail"] > 40
+
+
+@pytest.mark.timeout(300)
 def test_without_strace_the_script_of_a_user_kills_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
