@@ -1,4 +1,4 @@
-"""``python -m safeh5.testing.modes.faulty_life NTH KIND FOR_EVER OUTCOME ...``: a recorded life on a bad disk.
+"""``python -m safeh5.testing.modes.faulty_life NTH KIND FOR_EVER OUTCOME ...``: a recorded life, a bad disk.
 
 The NTH thing that it does to the disk in its directory fails, once or from
 there on, before anything of it is done. What follows are the arguments of
