@@ -62,8 +62,8 @@ class _Disk:
                 raise
 
         Recorder.effect = failing  # type: ignore[method-assign, assignment]
-        Recorder.mark = marking  # type: ignore[method-assign]
-        runpy.run_path = watched
+        Recorder.mark = marking  # type: ignore[method-assign, assignment]
+        runpy.run_path = watched  # type: ignore[assignment]
 
     def tell(self, outcome: Path) -> None:
         """How it ended."""
