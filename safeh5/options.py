@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from numbers import Real
+from numbers import Integral, Real
 from typing import Literal, TypeVar
 
 from safeh5.errors import InvalidOptionError
@@ -82,6 +82,17 @@ def require_number(value: object, name: str, least: int = 0) -> None:
     """Refuse what is no number, or below `least`; "not a number" is neither."""
     if isinstance(value, bool) or not isinstance(value, Real) or not float(value) >= least:
         raise InvalidOptionError(f"{name}={value!r} is not a number of {least} or more")
+
+
+def is_count(value: object) -> bool:
+    """Whether this is a whole number: one of NumPy's too, but no bool."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def require_choice(value: object, name: str, allowed: tuple[object, ...]) -> None:
+    """Refuse what is none of `allowed`; 1 is not True here."""
+    if not any(value is each for each in allowed):
+        raise InvalidOptionError(f"{name}={value!r} is not one of {', '.join(map(repr, allowed))}")
 
 
 @dataclass(frozen=True, slots=True)

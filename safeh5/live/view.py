@@ -21,6 +21,7 @@ import h5py
 from safeh5.errors import LiveViewExpiredError, SessionStateError
 from safeh5.live.source import Shown, Shows, current_session, open_newest
 from safeh5.live.tail import Tail
+from safeh5.recovery.locking import require_name
 from safeh5.storage import Names, Storage, TargetLock
 from safeh5.storage.pager import read_redo
 from safeh5.storage.snapshot import SnapshotFile, newest_checkpoint
@@ -308,4 +309,6 @@ def _same(before: Shown, after: Shown) -> bool:
 
 def open_view(path: str | os.PathLike[str], keep_bytes: int, storage: Storage) -> LiveView:
     """The live view of the file at `path`."""
-    return LiveView(storage, Names.of(path), keep_bytes)
+    names = Names.of(path)
+    require_name(names)
+    return LiveView(storage, names, keep_bytes)

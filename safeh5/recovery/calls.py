@@ -12,7 +12,7 @@ import msgspec
 
 from safeh5.errors import ApplyError, FreeSpaceError, InvalidOptionError, SafeH5Error
 from safeh5.events import Progress, silent
-from safeh5.options import VerifyLevel, choose
+from safeh5.options import VerifyLevel, choose, require_number
 from safeh5.recovery.act import carry_out
 from safeh5.recovery.describe import (
     damage_report,
@@ -113,6 +113,7 @@ def recover(
     """
     started = time.monotonic()
     chosen, level = choose(Action, action, "action"), choose(VerifyLevel, verify, "verify")
+    require_number(lock_timeout, "lock_timeout")
     if purge and chosen is not Action.ROLLBACK:
         raise InvalidOptionError("purge goes with a roll back only")
     disk, names = storage or Storage(), Names.of(path)

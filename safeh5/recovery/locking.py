@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -32,6 +33,8 @@ def lock_target(storage: Storage, names: Names, timeout: float) -> TargetLock:
     except OSError as error:
         if isinstance(error, SafeH5Error):
             raise
+        if error.errno == errno.ENAMETOOLONG:
+            require_name(names)
         if not os.path.isdir(names.directory):
             reason = "there is no such directory"
         else:
@@ -52,10 +55,14 @@ def require_file(names: Names) -> None:
     ------
     NotHDF5Error
         To open a pipe could wait for ever, and a device must not be replaced.
+    InvalidOptionError
+        No file can have such a name.
     """
     try:
         mode = os.stat(names.target).st_mode
-    except OSError:
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            require_name(names)
         return
     if stat.S_ISDIR(mode):
         raise TargetIsDirectoryError("this is a directory", path=names.target, safe="Nothing was touched")

@@ -21,6 +21,8 @@ from safeh5.options import (
     OnError,
     VerifyLevel,
     choose,
+    require_choice,
+    require_number,
 )
 from safeh5.recovery.report import Action
 from safeh5.session.opening import Opening, open_session
@@ -140,6 +142,13 @@ def open(
         raise InvalidOptionError(f"libver={libver!r} is not one of {', '.join(map(repr, get_args(Libver)))}")
     if not callable(progress):
         raise InvalidOptionError(f"progress={progress!r} cannot be called")
+    require_choice(resume, "resume", (False, True))
+    require_choice(track_order, "track_order", (None, False, True))
+    require_number(lock_timeout, "lock_timeout")
+    if userblock_size is not None:
+        require_number(userblock_size, "userblock_size")
+    if creation is not None and not isinstance(creation, FileCreation):
+        raise InvalidOptionError(f"creation={creation!r} is no FileCreation")
     opening = Opening(
         mode=mode,
         resume=resume,

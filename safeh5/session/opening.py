@@ -61,6 +61,7 @@ from safeh5.session.workspace import Workspace
 from safeh5.session.workspace_auto import Auto
 from safeh5.session.workspace_beside import BesideWorkspace
 from safeh5.session.workspace_inline import Inline
+from safeh5.session.workspace_process import Process
 from safeh5.storage import Names, Owner, Storage, TargetLock
 from safeh5.storage.fingerprint import Fingerprint
 
@@ -351,12 +352,12 @@ def _workspace(
 ) -> Workspace:
     child = Beside(names, session_id, record, opening.checkpoints)
     beside = BesideWorkspace(storage, names, session_id, record, child, opening.backlog)
-    if opening.applier is ApplierKind.PROCESS:
-        return beside
 
     def whole() -> JournalScan:
         journal.write_out()
         return scan(storage, names.sidecar)
 
     inline = Inline(storage, names, session_id, record, whole, opening.checkpoints, opening.progress)
-    return inline if opening.applier is ApplierKind.INLINE else Auto(inline, beside)
+    if opening.applier is ApplierKind.INLINE:
+        return inline
+    return Process(inline, beside) if opening.applier is ApplierKind.PROCESS else Auto(inline, beside)

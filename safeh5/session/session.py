@@ -52,6 +52,7 @@ import numpy.typing as npt
 
 from safeh5.errors import (
     FreeSpaceError,
+    InvalidOptionError,
     JournalWriteError,
     SafeH5Error,
     SessionFailedError,
@@ -227,7 +228,7 @@ class Session(SessionCore):
             with reading(self._workspace):
                 return self._streams.add(open_stream(self, path, shape, dtype))
 
-    def rewind(self, stream: Stream | str, length: int) -> int:
+    def rewind(self, stream: Stream | str, length: int | None = None) -> int:
         """Drop the items of a stream from `length` on; journaled like everything else.
 
         Parameters
@@ -235,14 +236,28 @@ class Session(SessionCore):
         stream : Stream or str
             The stream, or the path of its dataset.
         length : int
-            Items that stay.
+            Items that stay; it has to be said.
 
         Returns
         -------
         int
             LSN of the record.
+
+        Raises
+        ------
+        InvalidOptionError
+            There is no such stream, or it has not so many items; nothing was dropped.
         """
-        return (self.stream(stream) if isinstance(stream, str) else stream).rewind(length)
+        if isinstance(stream, str):
+            stream = self.stream(stream)
+        if not isinstance(stream, Stream):
+            raise InvalidOptionError(f"cannot rewind {stream!r}: it is neither a stream nor the path of one")
+        if length is None:
+            raise InvalidOptionError(
+                f"to which length {stream.path} is to be rewound was not said; it has {stream.length} items",
+                hint=f"Say how many of them stay: session.rewind({stream.path!r}, length)",
+            )
+        return stream.rewind(length)
 
     @property
     def resume_report(self) -> ResumeReport | None:

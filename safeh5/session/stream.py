@@ -21,6 +21,7 @@ from h5py import h5s
 from safeh5.errors import InvalidOptionError, InvalidTreeError, InvalidTypeError
 from safeh5.operations.model import AppendData, Box, Resize, WriteData
 from safeh5.operations.values import encode_type, is_plain, pack
+from safeh5.options import is_count
 from safeh5.session.rows import LARGEST_ITEM, RowBlock, gathers, new_array
 
 if TYPE_CHECKING:
@@ -175,12 +176,18 @@ class Stream:
         -------
         int
             LSN of the record.
+
+        Raises
+        ------
+        InvalidOptionError
+            `length` is no number of items that the stream has; nothing was dropped.
         """
         with self._session.batch():
-            if not 0 <= length <= self._length:
-                raise InvalidOptionError(f"cannot rewind to {length}: the stream has {self._length} items")
-            lsn = self._session.record(Resize(path=self.path, shape=(length, *self.shape)))
-            self._note(lsn, length)
+            if not is_count(length) or not 0 <= length <= self._length:
+                raise InvalidOptionError(f"cannot rewind to {length!r}: the stream has {self._length} items")
+            left = int(length)
+            lsn = self._session.record(Resize(path=self.path, shape=(left, *self.shape)))
+            self._note(lsn, left)
         return lsn
 
     async def aappend(self, item: npt.ArrayLike) -> int:

@@ -69,7 +69,7 @@ class BesideWorkspace:
             raise SessionStateError(
                 "inside a batch the file cannot be looked at while the applier runs beside the session",
                 path=self._names.target,
-                hint="Write the tree in one call, or before the batch; or open with applier='inline'",
+                hint="Look before the batch or after it; or open with applier='inline'",
             )
         lsn = durable()
         if self._file is None or lsn > self._shown_lsn:

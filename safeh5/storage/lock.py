@@ -23,6 +23,7 @@ Rules
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -101,7 +102,12 @@ class TargetLock:
             try:
                 self._lock.acquire(timeout=max(deadline - time.monotonic(), 0.0), poll_interval=_POLL)
             except filelock.Timeout:
-                raise self._locked() from None
+                if os.path.lexists(self.path):
+                    raise self._locked() from None
+                # Just released, and free to be tried once more; or no file can be made
+                # there, which to filelock is a lock that somebody holds: the system says why.
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, _EVERYBODY))
+                continue
             if self._check_name():
                 return
             if time.monotonic() > deadline:
@@ -188,6 +194,10 @@ def _identity_of(path: str) -> _Identity | None:
         status = os.stat(path, follow_symlinks=False)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return None
+        raise
     return status.st_dev, status.st_ino
 
 

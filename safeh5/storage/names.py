@@ -34,6 +34,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
+from safeh5.errors import InvalidOptionError
+
 SUFFIX: Final = ".safeh5"
 LONGEST_SUFFIX: Final = len(".safeh5-rolledback-20240101T000000Z-1a2b3c4d")
 """How much longer than the target's name those of a session may be; a torn end has room for its numbers."""
@@ -75,7 +77,14 @@ class Names:
             A target that exists or not; symbolic links are followed to the real
             file. Or an existing sidecar, one kept aside too (`sidecar` is then
             that directory), or a journal segment in one of them.
+
+        Raises
+        ------
+        InvalidOptionError
+            No file can have such a name.
         """
+        if "\0" in os.fsdecode(path):
+            raise InvalidOptionError(f"no file can have the name {os.fsdecode(path)!r}, with a NUL in it")
         real = os.path.realpath(os.fspath(path))
         if segment_number(real) is not None and _target_of(os.path.dirname(real)) is not None:
             real = os.path.dirname(real)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING, Final
 
 from safeh5._lazy import lazily
-from safeh5.errors import TargetNotFoundError
+from safeh5.errors import TargetNotFoundError, recover_command
 from safeh5.events import Progress, silent
 from safeh5.options import VerifyLevel, choose
 
@@ -67,7 +68,23 @@ def verify(
 
     name, chosen = os.fspath(path), choose(VerifyLevel, level, "level")
     if not os.path.lexists(name):
-        raise TargetNotFoundError("there is no file to verify", path=name)
+        raise _nothing_there(name)
     if isolated:
         return verify_in_child(name, chosen, progress, stall_seconds)
     return verify_here(name, chosen, Findings(lambda event, _: progress(event)))
+
+
+def _nothing_there(path: str) -> TargetNotFoundError:
+    """The error for a path with no file, which may be that of a session that has not committed yet."""
+    from safeh5.storage import Names
+
+    names = Names.of(path)
+    if not os.path.isdir(names.sidecar):
+        return TargetNotFoundError("there is no file to verify", path=path)
+    return TargetNotFoundError(
+        "there is no file to verify yet: its session has not committed",
+        path=path,
+        safe=f"What was acknowledged is in {names.sidecar}",
+        hint=f"See how it stands with: {shlex.join(['safeh5', 'status', path])}; if nobody writes there "
+        f"any more, make the file with: {recover_command(path)}",
+    )

@@ -75,7 +75,7 @@ def opened(target: Path, **options: object) -> Session:
 
 
 def beside_of(session: Session) -> Beside:
-    return session._workspace.beside  # type: ignore[attr-defined,no-any-return]
+    return session._workspace.beside.beside  # type: ignore[attr-defined,no-any-return]
 
 
 def child_of(session: Session) -> int:
@@ -345,7 +345,7 @@ stream = session.stream("/stream", (1000,), "f8")
 for number in range(20):
     stream.append(np.full(1000, number))
 session.checkpoint()
-pid = session._workspace.beside._process.pid
+pid = session._workspace.beside.beside._process.pid
 full, free = (400_000, 400_000), (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 resource.prlimit(pid, resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY))
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY))
@@ -447,7 +447,7 @@ if os.fork() == 0:  # a worker that outlives the session, and knows nothing of t
     os.close(1)
     time.sleep(60)
     os._exit(0)
-print(session._workspace.beside._process.pid, flush=True)
+print(session._workspace.beside.beside._process.pid, flush=True)
 time.sleep(60)
 """
 
@@ -574,3 +574,36 @@ def test_a_checkpoint_of_the_applier_is_a_whole_file_on_disk(target: Path) -> No
         session.checkpoint()
         assert held(sidecar(target) / "staging.h5") == batches(*range(number + 1))
     session.rollback()
+
+
+def test_a_tree_may_build_on_another_one_of_the_same_batch(target: Path) -> None:
+    with opened(target) as session:
+        write_batch(session, 0)
+        with session.batch():
+            first = session.write(safeh5.MicroDataGroup("Scan_")).paths[0]
+            second = session.write(safeh5.MicroDataGroup("Scan_")).paths[0]
+            session.write(safeh5.MicroDataset("values", [1.0, 2.0], parent=second))
+            with pytest.raises(SessionStateError, match="inside a batch"):
+                session.file  # noqa: B018
+        assert (first, second) == ("/Scan_000", "/Scan_001")
+        with pytest.raises(ZeroDivisionError), session.batch():
+            session.write(safeh5.MicroDataGroup("Scan_"))
+            assert session.write(safeh5.MicroDataGroup("Scan_")).paths[0] == "/Scan_003"
+            raise ZeroDivisionError
+        frames = session.stream("/Scan_001/frames", shape=(2,), dtype="f8")
+        frames.append([3.0, 4.0])
+        assert set(session.file) == {"b0", "Scan_000", "Scan_001"}
+        assert child_of(session)  # and the applier is at work again
+    with h5py.File(target) as file:
+        assert set(file) == {"b0", "Scan_000", "Scan_001"}
+        assert file["Scan_001/values"][:].tolist() == [1.0, 2.0]
+        assert file["Scan_001/frames"][:].tolist() == [[3.0, 4.0]]
+
+
+def test_a_session_that_ends_behind_such_a_batch_is_whole(target: Path) -> None:
+    make_old(target)
+    with opened(target) as session, session.batch():
+        for number in range(3):
+            assert session.write(safeh5.MicroDataGroup("Scan_")).paths[0] == f"/Scan_{number:03d}"
+    with h5py.File(target) as file:
+        assert set(file) == {"old", "Scan_000", "Scan_001", "Scan_002"}

@@ -17,7 +17,7 @@ from safeh5.session import beside as module
 
 
 def child_of(session: safeh5.Session) -> int:
-    process = session._workspace.beside._process  # type: ignore[attr-defined]
+    process = session._workspace.beside.beside._process  # type: ignore[attr-defined]
     return int(process.pid)
 
 
@@ -46,7 +46,7 @@ def test_an_applier_that_works_for_long_gives_signs_of_life(tmp_path: Path) -> N
     session = safeh5.open(tmp_path / "run.h5", applier="process")
     session.stream("/s", (), "i8").append(1)
     session.checkpoint()
-    beside = session._workspace.beside  # type: ignore[attr-defined]
+    beside = session._workspace.beside.beside  # type: ignore[attr-defined]
     heard = beside._heard
     deadline = time.monotonic() + 30
     while beside._heard == heard and time.monotonic() < deadline:

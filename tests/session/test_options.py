@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import safeh5
-from safeh5.errors import InvalidOptionError
+from safeh5.errors import InvalidOptionError, NotWritableError, TargetNotFoundError
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,14 @@ from safeh5.errors import InvalidOptionError
         {"durability": "fast"},
         {"applier": "thread"},
         {"on_backlog": "wait"},
+        {"lock_timeout": "1 s"},
+        {"lock_timeout": None},
+        {"lock_timeout": float("nan")},
+        {"resume": "yes"},
+        {"resume": 1},
+        {"track_order": "yes"},
+        {"userblock_size": "512"},
+        {"creation": {}},
     ],
     ids=str,
 )
@@ -44,3 +53,50 @@ def test_a_path_of_bytes_is_the_path(tmp_path: Path) -> None:
     with safeh5.open(bytes(tmp_path / "run.h5")) as session:
         session.stream("/frames", shape=(), dtype="f8").append(1.0)
     assert (tmp_path / "run.h5").is_file()
+
+
+def test_a_path_no_file_can_have_is_refused_with_the_reason(tmp_path: Path) -> None:
+    for use in (safeh5.open, safeh5.recover, safeh5.status, safeh5.live):
+        with pytest.raises(InvalidOptionError, match="NUL"):
+            use(tmp_path / "a\0b.h5")
+        with pytest.raises(InvalidOptionError, match="303 bytes"):
+            use(tmp_path / ("a" * 300 + ".h5"))
+    for use in (safeh5.open, safeh5.recover):
+        with pytest.raises(InvalidOptionError, match="at most"):
+            use(tmp_path / ("a" * 250 + ".h5"))
+    with pytest.raises(InvalidOptionError, match="lock_timeout"):
+        safeh5.recover(tmp_path / "run.h5", lock_timeout="1 s")  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system that makes no files")
+def test_where_no_file_can_be_made_is_not_said_to_be_locked() -> None:
+    with pytest.raises(NotWritableError, match="cannot be made"):
+        safeh5.open("/proc/x.h5")
+
+
+def test_to_rewind_needs_a_stream_and_a_number_of_its_items(tmp_path: Path) -> None:
+    with safeh5.open(tmp_path / "run.h5") as session:
+        frames = session.stream("/frames", shape=(), dtype="f8")
+        frames.extend([1.0, 2.0, 3.0])
+        with pytest.raises(InvalidOptionError, match="it has 3 items"):
+            session.rewind("frames")
+        for length in ("1", 1.5, True, -1, 4):
+            with pytest.raises(InvalidOptionError, match="cannot rewind"):
+                session.rewind("frames", length)  # type: ignore[arg-type]
+        with pytest.raises(InvalidOptionError, match="neither a stream"):
+            session.rewind(5, 1)  # type: ignore[arg-type]
+        assert frames.length == 3
+        session.rewind(frames, np.int64(1))  # type: ignore[arg-type]
+        assert frames.length == 1
+
+
+def test_a_file_whose_session_has_not_committed_is_not_simply_missing_to_verify(tmp_path: Path) -> None:
+    target = tmp_path / "run.h5"
+    session = safeh5.open(target)
+    session.stream("/frames", shape=(), dtype="f8").append(1.0)
+    session.suspend()
+    with pytest.raises(TargetNotFoundError, match="has not committed") as caught:
+        safeh5.verify(target)
+    assert "safeh5 status" in str(caught.value) and "safeh5 recover" in str(caught.value)
+    with pytest.raises(TargetNotFoundError, match="no file to verify"):
+        safeh5.verify(tmp_path / "other.h5")
