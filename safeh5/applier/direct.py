@@ -26,6 +26,7 @@ _create_group, _create_dataset = h5g.create, h5d.create
 _write, _set_extent, _write_chunk = (
     h5d.DatasetID.write, h5d.DatasetID.set_extent, h5d.DatasetID.write_direct_chunk,
 )  # fmt: skip
+_write_attribute = h5a.AttrID.write
 _unlink, _ALL = h5g.GroupID.unlink, h5s.ALL
 
 
@@ -65,6 +66,27 @@ class Attribute:
         made = _create_attribute(owner, name, self.stored, self.space)
         if self.values is not None:
             made.write(self.values, self.memory)
+
+
+class AttributeValues:
+    """Values for an attribute that is open.
+
+    Parameters
+    ----------
+    attribute : AttrID
+        The attribute.
+    values, memory
+        As `h5py.h5a.AttrID.write` takes them.
+    """
+
+    __slots__ = ("attribute", "memory", "values")
+
+    def __init__(self, attribute: Any, values: Any, memory: Any) -> None:
+        self.attribute, self.values, self.memory = attribute, values, memory
+
+    def apply(self, context: Context, operation: model.WriteAttribute) -> None:
+        """Write them."""
+        _write_attribute(self.attribute, self.values, self.memory)
 
 
 class Values:
@@ -157,7 +179,7 @@ class NewObject:
 
 
 class NewDataset:
-    """A dataset that is to be made with all of its values, in a group that is open.
+    """A dataset that is to be made in a group that is open, with all of its values or none.
 
     Parameters
     ----------
@@ -167,7 +189,7 @@ class NewDataset:
         The dataset's name in it.
     stored, space, dcpl : TypeID, SpaceID, PropDCID
         Its type, extent and creation properties.
-    values, memory : ndarray and TypeID
+    values, memory : ndarray and TypeID, or None
         As `h5py.h5d.DatasetID.write` takes them.
 
     Attributes
@@ -179,18 +201,26 @@ class NewDataset:
     __slots__ = ("dcpl", "group", "leaf", "made", "memory", "space", "stored", "values")
 
     def __init__(
-        self, group: Any, leaf: bytes, stored: Any, space: Any, dcpl: Any, values: Any, memory: Any
+        self,
+        group: Any,
+        leaf: bytes,
+        stored: Any,
+        space: Any,
+        dcpl: Any,
+        values: Any = None,
+        memory: Any = None,
     ) -> None:
         self.group, self.leaf, self.stored, self.space, self.dcpl = group, leaf, stored, space, dcpl
         self.values, self.memory = values, memory
         self.made: Any = None
 
-    def apply(self, context: Context, operation: model.Many) -> None:
+    def apply(self, context: Context, operation: model.CreateDataset | model.Many) -> None:
         """Make it; if HDF5 does not take the values there is no dataset either."""
-        lcpl = context.lcpl(operation.operations[0].path)
+        lcpl = context.lcpl(operation.path)
         made = _create_dataset(self.group, self.leaf, self.stored, self.space, self.dcpl, lcpl=lcpl)
         try:
-            _write(made, _ALL, _ALL, self.values, self.memory)
+            if self.values is not None:
+                _write(made, _ALL, _ALL, self.values, self.memory)
         except BaseException:
             _unlink(self.group, self.leaf)
             raise

@@ -79,7 +79,7 @@ def create_folded(manager: Any, name: Any, data: Any, shape: Any = None, dtype: 
         if path is None:
             native.attribute_create(manager, name, data, shape=shape, dtype=dtype)
             return
-        if shape is None and dtype is None and _set_plain_value(owner, path, name, data, door):
+        if shape is None and _set_plain_value(owner, path, name, data, dtype, door):
             return
         outer, _folding = _folding, (folding := Folding())
         try:
@@ -90,10 +90,14 @@ def create_folded(manager: Any, name: Any, data: Any, shape: Any = None, dtype: 
             set_attribute(owner, path, folding.pending, door)
 
 
-def _set_plain_value(owner: Any, path: str, name: Any, data: Any, door: Door) -> bool:
+def _set_plain_value(owner: Any, path: str, name: Any, data: Any, dtype: Any, door: Door) -> bool:
     """Record an attribute of which nothing needs to be asked; whether it is such a one."""
     kind = type(name)
-    value = plain.plain(data, _SURE_SIZE) if kind is str or kind is bytes else None
+    if kind is not str and kind is not bytes:
+        return False
+    if dtype is not None and (dtype := plain.plain_dtype(dtype)) is None:
+        return False
+    value = plain.plain(data, _SURE_SIZE, dtype)
     if value is None:
         return False
     raw, name = (name.encode(), name) if kind is str else (name, text(name, door))

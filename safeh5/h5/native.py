@@ -64,6 +64,7 @@ unmount = h5f.unmount
 # --- methods of the high-level classes
 group_setitem = Group.__setitem__
 create_in_group = Group.create_dataset
+group_in_group = Group.create_group
 attribute_create = AttributeManager.create
 file_exit = File.__exit__
 file_init = File.__init__

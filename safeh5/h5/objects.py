@@ -72,7 +72,8 @@ def create_group(loc: Any, name: bytes | None, lcpl: Any = None, gcpl: Any = Non
     if place is None:
         refused(native.create_group, loc, name, lcpl=lcpl, gcpl=gcpl)
     at = _at_hand(place)
-    door.record(_group(place.path, gcpl), at=at)
+    door.record(operation := _group(place.path, gcpl), at=at)
+    remembered.note_group(operation)
     return _adopted(at, place, loc) or adopt(native.open_group(loc, place.path.encode()), door, loc.number)
 
 
@@ -120,7 +121,7 @@ def create_dataset(
     if not layout.virtual:
         made.elsewhere = False
     if dapl is None:
-        remembered.note(layout, space, extent)
+        remembered.note_dataset(layout, space, extent)
     return made
 
 

@@ -26,7 +26,7 @@ in h5py               replaced                                     because
 ``h5f``               get_name                                     names the target, not the staging
 ``h5f``               mount, unmount                               refused
 ``Group``             ``__setitem__``                              see `highlevel`
-``Group``             ``create_dataset``                           is one record with its values
+``Group``             create_dataset, create_group                 see `making`
 ``AttributeManager``  create                                       see `highlevel`
 ``File``              ``__exit__``                                 see `highlevel`
 ``_selector``         Reader                                       reads past identifiers: see `virtual`
@@ -136,6 +136,7 @@ PATCHES = (
 
 METHODS: tuple[tuple[Any, str, Function, Function], ...] = (
     (Group, "create_dataset", making.create_dataset, attrgetter("_id")),
+    (Group, "create_group", making.create_group, attrgetter("_id")),
     (Group, "__setitem__", highlevel.group_setitem, attrgetter("id")),
     (AttributeManager, "create", attributes.create_folded, attrgetter("_id")),
     (File, "__exit__", highlevel.file_exit, attrgetter("id")),

@@ -10,10 +10,11 @@ import numpy as np
 from h5py import h5d, h5s, h5t
 
 from safeh5._typing import Buffer
-from safeh5.applier.direct import Chunk, Extent, Values
+from safeh5.applier.direct import AttributeValues, Chunk, Extent, Values
 from safeh5.h5.door import refused
 from safeh5.h5.memory import Memory, read_memory
 from safeh5.h5.paths import path_of, text
+from safeh5.h5.plain import is_plain_dtype, kept
 from safeh5.h5.selections import file_selection, gather, is_everything
 from safeh5.h5.virtual import leads_elsewhere
 from safeh5.operations import model
@@ -221,6 +222,8 @@ def as_bytes(data: Any) -> Buffer:
 
 def write_attribute(attribute: Any, path: str, array: Any, memory_type: Any) -> None:
     """Record one call of `AttrID.write`."""
+    if memory_type is None and _write_number_attribute(attribute, path, array):
+        return
     memory = _memory(array, memory_type, attribute.get_type())
     space = attribute.get_space()
     if space.get_simple_extent_type() == h5s.NULL:
@@ -231,4 +234,21 @@ def write_attribute(attribute: Any, path: str, array: Any, memory_type: Any) -> 
     encoded, payload = memory.payload(memory.elements[:count], attribute.door)
     name = text(attribute.get_name(), attribute.door)
     operation = model.WriteAttribute(path=path, name=name, type=encoded, packed=memory.packed)
-    attribute.door.record(operation, payload)
+    same = len(memory.elements) == count and array.dtype.kind != "T"
+    at = AttributeValues(attribute, array, memory_type) if same else None
+    attribute.door.record(operation, payload, at)
+
+
+def _write_number_attribute(attribute: Any, path: str, array: Any) -> bool:
+    """Record a write of numbers to an attribute of numbers; whether it is such a one."""
+    if not (array.dtype.kind in _NUMBERS and is_plain_dtype(array.dtype) and array.size):
+        return False
+    if not array.flags.c_contiguous or attribute.shape != array.shape:
+        return False
+    if attribute.get_type().get_class() not in (h5t.INTEGER, h5t.FLOAT):
+        return False
+    known = kept(array.dtype)
+    name = text(attribute.get_name(), attribute.door)
+    operation = model.WriteAttribute(path=path, name=name, type=known.encoded)
+    attribute.door.record(operation, array.tobytes(), AttributeValues(attribute, array, known.memory))
+    return True

@@ -160,7 +160,12 @@ def pack(values: npt.NDArray[Any], encoded_type: bytes, describe: Describe) -> b
 
 def packed_string(value: str) -> bytes:
     """The packed form of one variable-length string in UTF-8; `UnicodeEncodeError` if it has none."""
-    return msgspec.msgpack.encode([value.encode("utf-8")])
+    return packed_strings([value.encode("utf-8")])
+
+
+def packed_strings(values: list[bytes]) -> bytes:
+    """The packed form of variable-length strings."""
+    return msgspec.msgpack.encode(values)
 
 
 def _pack(flat: npt.NDArray[Any], tid: h5t.TypeID, describe: Describe) -> Any:

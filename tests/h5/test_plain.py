@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,10 @@ VALUES: dict[str, Any] = {
     "string": "V", "unicode": "\u00b5m", "empty string": "", "bytes": b"raw",
     "int8": np.int8(3), "float16": np.float16(1.5), "big endian": np.array([1, 2], ">i4"),
     "longdouble": np.longdouble(1.25), "complex": 1 + 2j, "list": [1, 2, 3], "strings": ["a", "bc"],
+    "floats": [1.0, 2], "tuple": (1, 2), "nested": [[1, 2], [3, 4]], "large ints": [2**63, 1],
+    "no list": [], "bool list": [True, False], "bytes list": [b"a", b"bc"], "numpy bool": np.bool_(True),
+    "objects": np.array(["a", "bc"], object), "fixed": np.array([b"a", b"bc"]),
+    "long list": list(range(2000)),
     "array": np.arange(6.0).reshape(2, 3), "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
     "every other": np.arange(9)[::2], "no elements": np.zeros((0, 3)), "booleans": np.array([True, False]),
     "scalar array": np.array(7, "u2"), "masked": np.ma.masked_array([1, 2], mask=[False, True]),
@@ -39,13 +43,15 @@ ARGUMENTS: list[dict[str, Any]] = [
     {"compression": "gzip", "compression_opts": 1, "shuffle": True}, {"compression": 1}, {"chunks": (1, 6)},
     {"fletcher32": True}, {"scaleoffset": 2}, {"track_times": True}, {"track_order": True},
     {"fillvalue": 3}, {"fillvalue": 3.0}, {"dtype": "f4"}, {"shape": (6, 4)}, {"fill_time": "never"},
+    {"shape": (4, 6), "dtype": "f4"}, {"dtype": ">i2"}, {"dtype": "f2"}, {"dtype": float},
     {"compression": "lzf"}, {"maxshape": (4, 6)}, {"rdcc_nbytes": 4096}, {"track_order": False},
 ]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
 def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(remembered, "_known", {})
+    monkeypatch.setattr(remembered, "_datasets", {})
+    monkeypatch.setattr(remembered, "_groups", {})
     yield
 
 
@@ -68,6 +74,20 @@ def test_values_of_every_kind_give_what_they_give_in_h5py(tmp_path: Path) -> Non
     three_ways(scenario, tmp_path)
 
 
+@pytest.mark.parametrize("dtype", ["f4", np.uint8, ">i4", bool, np.dtype("f2"), "S4", h5py.string_dtype()])
+def test_a_dtype_that_is_asked_for_is_the_one_that_is_stored(dtype: Any, tmp_path: Path) -> None:
+    def scenario(f: h5py.File) -> None:
+        for turn in range(2):
+            values = ("4",) if np.dtype(dtype).kind in "SO" else (4, 2.75, [0, 2], np.arange(3.0), np.True_)
+            for number, value in enumerate(values):
+                f.attrs.create(f"{number} {turn}", value, dtype=dtype)
+                f.attrs.create(f"{number} in shape {turn}", value, np.asarray(value).shape, dtype)
+                if dtype is not bool and value is not np.True_:
+                    f.create_dataset(f"{number} {turn}", data=value, dtype=dtype)
+
+    three_ways(scenario, tmp_path)
+
+
 @pytest.mark.parametrize("order", [False, True])
 def test_arguments_remembered_give_what_they_gave_the_first_time(order: bool, tmp_path: Path) -> None:
     values = np.arange(24.0).reshape(4, 6)
@@ -78,6 +98,13 @@ def test_arguments_remembered_give_what_they_gave_the_first_time(order: bool, tm
                 for number, arguments in enumerate(ARGUMENTS):
                     f.create_dataset(f"{turn}/{number}", data=values, **arguments)
                     f.create_dataset(f"{turn}/{number}i", data=values.astype("i4"), **arguments)
+                    f.create_dataset(f"{turn}/{number}l", data=values.tolist(), **arguments)
+                    f.create_dataset(f"{turn}/{number}e", **{"shape": (4, 6), "dtype": "i4", **arguments})
+                for number, arguments in enumerate(({}, {"track_order": True}, {"track_order": False})):
+                    group = f.create_group(f"{turn}{number}", **arguments)
+                    for name in ("z", "a"):
+                        group.create_group(name).attrs[name] = number
+                    f.create_group(f"above{turn}/{number}/below", **arguments)
 
     three_ways(scenario, tmp_path)
 
@@ -130,19 +157,28 @@ def test_a_dataset_and_its_values_are_one_record(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+MAKERS: dict[str, Callable[[h5py.File, str], Any]] = {
+    "a value": lambda f, name: f.create_dataset(name, data=1.0),
+    "no value": lambda f, name: f.create_dataset(name, (3,), "i4"),
+    "a group": lambda f, name: f.create_group(name),
+}
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
 @pytest.mark.parametrize("name", ["taken", "taken/below", "g", "."])
 def test_what_h5py_refuses_is_refused_alike_however_often_it_was_made_before(
-    name: str, tmp_path: Path
+    name: str, make: Callable[[h5py.File, str], Any], tmp_path: Path
 ) -> None:
     def furnish(f: h5py.File) -> None:
         f.create_group("g")
         for other in ("taken", "other"):
             f.create_dataset(other, data=1.0)
+            make(f, f"{other}_too")
 
     with h5py.File(tmp_path / "plain.h5", "w") as plain:
         furnish(plain)
         try:
-            expected: Any = plain.create_dataset(name, data=1.0)
+            expected: Any = make(plain, name)
         except Exception as error:
             expected = error
     tape = Tape(tmp_path / "live.h5")
@@ -151,10 +187,10 @@ def test_what_h5py_refuses_is_refused_alike_however_often_it_was_made_before(
         before = list(tape.records)
         if isinstance(expected, Exception):
             with pytest.raises(type(expected)):
-                file.create_dataset(name, data=1.0)
+                make(file, name)
             assert tape.records == before
         else:
-            assert type(file.create_dataset(name, data=1.0)) is type(expected)
+            assert type(make(file, name)) is type(expected)
 
 
 def test_values_that_hdf5_refuses_leave_neither_a_dataset_nor_a_record(
