@@ -69,14 +69,12 @@ class DatasetID(Journaled, h5d.DatasetID):  # type: ignore[misc]
 
     def get_space(self) -> h5s.SpaceID:
         """As `h5py.h5d.DatasetID.get_space`; an unlimited virtual dataset is as large as its sources."""
-        with phil:
-            return virtual.space(self)
+        return virtual.space(self)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """As `h5py.h5d.DatasetID.shape`."""
-        with phil:
-            return virtual.shape(self)
+        return virtual.shape(self)
 
     def read(
         self, mspace: h5s.SpaceID, fspace: h5s.SpaceID, arr_obj: Any, mtype: Any = None, dxpl: Any = None

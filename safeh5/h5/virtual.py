@@ -13,7 +13,6 @@ asked once anything was refused, and what was read before that is read again.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 import weakref
@@ -65,21 +64,25 @@ def space(dataset: Any) -> h5s.SpaceID:
         found = h5d.DatasetID.get_space(dataset)
     except (OSError, RuntimeError):
         if dataset.valid and leads_elsewhere(dataset):
-            return stand_in(dataset).get_space()
+            return _space_of_stand_in(dataset)
         raise
     if StagingFile.refused_anywhere and _is_unlimited(found) and leads_elsewhere(dataset):
-        return stand_in(dataset).get_space()
+        return _space_of_stand_in(dataset)
     return found
+
+
+def _space_of_stand_in(dataset: Any) -> h5s.SpaceID:
+    with native.phil:
+        return stand_in(dataset).get_space()
 
 
 def shape(dataset: Any) -> tuple[int, ...]:
     """The shape of a dataset, like `space`."""
-    if not StagingFile.refused_anywhere:
-        with contextlib.suppress(OSError, RuntimeError):
-            found: tuple[int, ...] = native.get_shape(dataset)
-            if not StagingFile.refused_anywhere:
-                return found
-    return tuple(space(dataset).shape)
+    try:
+        found: tuple[int, ...] = native.get_shape(dataset)
+    except (OSError, RuntimeError):
+        return tuple(space(dataset).shape)
+    return tuple(space(dataset).shape) if StagingFile.refused_anywhere else found
 
 
 def _is_unlimited(found: h5s.SpaceID) -> bool:
