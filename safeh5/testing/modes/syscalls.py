@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,14 +43,14 @@ class Kill:
     ----------
     life : int
         Which of the workload's processes.
-    nth : int
+    nth : int or str
         Before which of its calls.
     recoveries : tuple of float
         How far each killed recovery comes, as a share of its calls.
     """
 
     life: int
-    nth: int
+    nth: int | str
     recoveries: tuple[float, ...] = ()
 
 
@@ -134,7 +134,7 @@ class Sweep:
         given = [str(self.root), str(self.trace), str(life), *self.workload.command]
         return [*python_module("safeh5.testing.states.life"), *given]
 
-    def _places(self, life: int) -> list[int]:
+    def _places(self, life: int) -> Sequence[int | str]:
         if strace.is_usable():
             found, _ = strace.calls(self._command(life), self.root, self.directory / "log")
             return found
@@ -142,8 +142,8 @@ class Sweep:
         _run(_deadly(self._command(life), 0, count), self.root)
         return list(range(1, int(count.read_text()) + 1)) if count.exists() else []
 
-    def _kill(self, command: list[str], nth: int) -> bool:
-        if strace.is_usable():
+    def _kill(self, command: list[str], nth: int | str) -> bool:
+        if isinstance(nth, str):
             return strace.kill_before(command, self.root, nth)
         return _run(_deadly(command, nth, self.directory / "count"), self.root) < 0
 
