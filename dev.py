@@ -8,7 +8,7 @@
     python3 dev.py fuzz MODE    set up, then run the fuzz harness, in one of its modes
     python3 dev.py bench NAME   set up, then run a benchmark: acquire, h5layer, long_run
     python3 dev.py peers        set up, then run h5py's own test suite on safeh5.File
-    python3 dev.py packages     set up, then try real packages that write through h5py
+    python3 dev.py packages     set up, then try real packages that write through h5py (--few: some)
     python3 dev.py lint         ruff: style, docstrings, order of imports
     python3 dev.py types        mypy, strict
     python3 dev.py contracts    import-linter and the architecture tests
@@ -204,8 +204,12 @@ def peers(arguments: Arguments) -> int:
 
 def packages(arguments: Arguments) -> int:
     """Let real packages write through `safeh5.File`, and kill them."""
-    environment = Environment().ensure("test", "peers")
-    own_environments()
+    if arguments[:1] == ["--few"]:
+        # Scenarios of packages that are not there are skipped.
+        environment, arguments = Environment().ensure("test", "peers-few"), arguments[1:]
+    else:
+        environment = Environment().ensure("test", "peers")
+        own_environments()
     return pytest(environment, "not slow", arguments or ["tests/peers/test_packages.py"])
 
 
