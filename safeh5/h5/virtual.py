@@ -66,7 +66,9 @@ def space(dataset: Any) -> h5s.SpaceID:
         if dataset.valid and leads_elsewhere(dataset):
             return _space_of_stand_in(dataset)
         raise
-    if StagingFile.refused_anywhere and _is_unlimited(found) and leads_elsewhere(dataset):
+    # In a file without a byte yet HDF5 does not even look for a source, and finds none.
+    doubtful = StagingFile.refused_anywhere or 0 in found.shape
+    if doubtful and _is_unlimited(found) and leads_elsewhere(dataset):
         return _space_of_stand_in(dataset)
     return found
 
@@ -82,7 +84,7 @@ def shape(dataset: Any) -> tuple[int, ...]:
         found: tuple[int, ...] = native.get_shape(dataset)
     except (OSError, RuntimeError):
         return tuple(space(dataset).shape)
-    return tuple(space(dataset).shape) if StagingFile.refused_anywhere else found
+    return tuple(space(dataset).shape) if StagingFile.refused_anywhere or 0 in found else found
 
 
 def _is_unlimited(found: h5s.SpaceID) -> bool:
@@ -93,9 +95,15 @@ def _is_unlimited(found: h5s.SpaceID) -> bool:
 
 def _stored_space(dataset: Any, dcpl: h5p.PropDCID) -> h5s.SpaceID:
     """The extent as it stands in the file, with no look at the sources."""
-    stored = dcpl.get_virtual_vspace(0).copy()
-    stored.select_all()
-    return stored
+    stored = dcpl.get_virtual_vspace(0)
+    limits = list(stored.get_simple_extent_dims(True))
+    if stored.get_select_type() == h5s.SEL_HYPERSLABS and stored.is_regular_hyperslab():
+        # Of a dataset that was just made the mapping does not know yet that it has no limit.
+        _, _, count, block = stored.get_regular_hyperslab()
+        for axis, most in enumerate(zip(count, block, strict=True)):
+            if h5s.UNLIMITED in most:
+                limits[axis] = h5s.UNLIMITED
+    return h5s.create_simple(stored.get_simple_extent_dims(), tuple(limits))
 
 
 def _access(dataset: Any) -> h5p.PropDAID:
