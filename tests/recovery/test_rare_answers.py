@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,20 @@ import pytest
 import safeh5
 from safeh5.errors import (
     InvalidOptionError,
+    JournalError,
+    JournalWriteError,
+    NothingToRecoverError,
     NotWritableError,
     SafeH5Error,
     SessionLockedError,
     VerificationError,
 )
+from safeh5.journal import scan
 from safeh5.recovery import Condition, publish, status_tree
+from safeh5.storage import Names, Storage, StrPath
 from safeh5.testing.faults import Fault, FaultyStorage
 from safeh5.testing.oracle import snapshot
-from safeh5.testing.world import batches, dead_session, held, make_old, write_batch
+from safeh5.testing.world import batches, dead_session, held, make_old, values, write_batch
 from safeh5.verify import VerifyReport
 
 
@@ -158,3 +164,85 @@ def test_the_other_path_of_a_full_disk_is_told_how_much_to_free(dead: Path, tmp_
     assert "needed" in str(full.value) or "Free" in str(full.value)
     assert not (tmp_path / "other.h5").exists()
     assert {n for n in before if n.endswith(".log")} <= set(snapshot(dead.parent))
+
+
+def test_a_salvage_of_what_was_rolled_back_and_damaged_sets_it_aside(given_up: Path) -> None:
+    before = given_up.read_bytes()
+    segment = given_up.with_name("run.h5.safeh5") / "journal-00000001.log"
+    data = bytearray(segment.read_bytes())
+    data[data.index(values(0).tobytes())] ^= 1
+    segment.write_bytes(data)
+    assert safeh5.status(given_up).condition is Condition.CORRUPT
+    report = safeh5.recover(given_up, "salvage")
+    assert "had been rolled back" in report.warnings[0]
+    assert given_up.read_bytes() == before
+
+
+def test_a_dry_run_where_nothing_is_says_so(tmp_path: Path) -> None:
+    with pytest.raises(NothingToRecoverError):
+        safeh5.recover(tmp_path / "run.h5", dry_run=True)
+
+
+def test_a_session_that_ends_while_it_is_looked_at_is_no_error(dead: Path) -> None:
+    class Vanishing(Storage):
+        def list_directory(self, path: StrPath) -> list[str]:
+            shutil.rmtree(path)
+            return super().list_directory(path)
+
+    assert safeh5.status(dead, storage=Vanishing()).condition is Condition.CLEAN
+
+
+def test_a_segment_that_is_a_link_to_nowhere_is_said_to_be_unreadable(dead: Path) -> None:
+    (dead.with_name("run.h5.safeh5") / "journal-00000002.log").symlink_to("nowhere")
+    with pytest.raises(JournalError, match="cannot be read"):
+        safeh5.recover(dead)
+
+
+def test_a_holder_without_a_name_is_a_holder_all_the_same(tmp_path: Path) -> None:
+    with safeh5.open(tmp_path / "run.h5"):
+        (tmp_path / "run.h5.safeh5" / "owner.json").unlink()
+        with pytest.raises(SessionLockedError):
+            safeh5.open(tmp_path / "run.h5")
+
+
+def test_a_directory_under_the_name_of_what_is_deleted_does_not_stop_a_commit(dead: Path) -> None:
+    names = Names.of(dead)
+    session_id = scan(Storage(), names.sidecar).session_id
+    os.makedirs(os.path.join(names.trash(session_id), "left"))
+    safeh5.recover(dead)
+    assert held(dead) == batches(0, 1, old=True)
+    assert sorted(path.name for path in dead.parent.iterdir()) == ["run.h5"]
+
+
+def test_an_owner_that_cannot_be_kept_is_warned_of(dead: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Forgetful(Storage):
+        def copy_metadata(self, source: StrPath, destination: StrPath) -> tuple[str, ...]:
+            return (*super().copy_metadata(source, destination), "the owner")
+
+    safeh5.recover(dead, storage=Forgetful())
+    assert "the owner of" in caplog.text and "could not be kept" in caplog.text
+
+
+def test_a_roll_back_whose_record_cannot_be_synced_is_no_roll_back(tmp_path: Path) -> None:
+    storage = FaultyStorage()
+    session = safeh5.open(tmp_path / "run.h5", storage=storage)
+    write_batch(session, 0)
+    storage.replan(Fault("sync", path="journal-", error=errno.EIO, times=None))
+    with pytest.raises(JournalWriteError):
+        session.rollback()
+    storage.mend()
+    safeh5.recover(tmp_path / "run.h5")
+    assert held(tmp_path / "run.h5") in (batches(0, old=False), batches(old=False))
+
+
+def test_when_suspending_fails_too_the_first_exception_is_what_the_caller_sees(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = FaultyStorage()
+    with pytest.raises(ZeroDivisionError), safeh5.open(tmp_path / "run.h5", storage=storage) as session:
+        write_batch(session, 0)
+        storage.replan(Fault("sync", path="journal-", error=errno.EIO, times=None))
+        _ = 1 / 0
+    assert "ZeroDivisionError left the session" in caplog.text and "journal-" in caplog.text
+    safeh5.recover(tmp_path / "run.h5")
+    assert held(tmp_path / "run.h5") == batches(0, old=False)
