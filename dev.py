@@ -166,7 +166,19 @@ def test_slow(arguments: Arguments) -> int:
     return pytest(Environment().ensure("test"), "slow", arguments)
 
 
-MEASURED = ("journal", "recovery", "session", "storage", "crash", "disk", "live", "fuzz/test_fuzz.py")
+MEASURED = (
+    "recovery",
+    "journal",
+    "storage",
+    "session",
+    "cli",
+    "crash",
+    "disk",
+    "live",
+    "verify",
+    "h5",
+    "fuzz/test_fuzz.py",
+)
 """The tests that `coverage` runs: those of the code that commits, checkpoints and recovers."""
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import safeh5
 from safeh5.errors import (
+    DiskFullError,
     InvalidOptionError,
     JournalError,
     JournalWriteError,
@@ -205,13 +206,30 @@ def test_a_holder_without_a_name_is_a_holder_all_the_same(tmp_path: Path) -> Non
             safeh5.open(tmp_path / "run.h5")
 
 
-def test_a_directory_under_the_name_of_what_is_deleted_does_not_stop_a_commit(dead: Path) -> None:
-    names = Names.of(dead)
-    session_id = scan(Storage(), names.sidecar).session_id
+def test_a_directory_under_the_name_of_what_is_deleted_does_not_stop_a_commit(tmp_path: Path) -> None:
+    target = tmp_path / "run.h5"
+    session = safeh5.open(target)
+    write_batch(session, 0)
+    names = Names.of(target)
+    session_id = scan(Storage(), names.sidecar, live=True).session_id
     os.makedirs(os.path.join(names.trash(session_id), "left"))
-    safeh5.recover(dead)
-    assert held(dead) == batches(0, 1, old=True)
-    assert sorted(path.name for path in dead.parent.iterdir()) == ["run.h5"]
+    session.commit()
+    assert held(target) == batches(0, old=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.h5"]
+
+
+def test_another_file_is_not_made_of_a_session_that_there_is_not(tmp_path: Path) -> None:
+    make_old(tmp_path / "run.h5")
+    with pytest.raises(NothingToRecoverError, match="nothing to write to another file"):
+        safeh5.recover(tmp_path / "run.h5", output=tmp_path / "other.h5")
+
+
+def test_a_disk_too_full_for_the_other_file_says_how_much_to_free(dead: Path, tmp_path: Path) -> None:
+    storage = FaultyStorage(Fault("write_at", error=errno.ENOSPC, times=None))
+    with pytest.raises(DiskFullError) as full:
+        safeh5.recover(dead, output=tmp_path / "other.h5", storage=storage)
+    assert full.value.needed and "Free" in str(full.value)
+    assert not (tmp_path / "other.h5").exists()
 
 
 def test_an_owner_that_cannot_be_kept_is_warned_of(dead: Path, caplog: pytest.LogCaptureFixture) -> None:
