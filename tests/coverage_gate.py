@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,11 +23,12 @@ EXCEPTIONS = Path(__file__).with_name("coverage-exceptions.toml")
 
 
 class Excuse(NamedTuple):
-    """A line that no test runs, or from which no test goes every way."""
+    """Lines of one text that no test runs, or from which no test goes every way: so many of them."""
 
     file: str
     code: str
     reason: str
+    times: int
 
 
 class Left(NamedTuple):
@@ -45,7 +47,7 @@ class Left(NamedTuple):
 def excuses(path: Path) -> list[Excuse]:
     """What is excused."""
     found = tomllib.loads(path.read_text(encoding="utf-8")).get("exception", [])
-    return [Excuse(entry["file"], entry["code"], entry["reason"]) for entry in found]
+    return [Excuse(entry["file"], entry["code"], entry["reason"], entry.get("times", 1)) for entry in found]
 
 
 def left_out(report: dict[str, Any], root: Path) -> Iterator[Left]:
@@ -74,9 +76,11 @@ def _stands(excuse: Excuse, root: Path) -> bool:
 def main(report: Path, root: Path = ROOT, exceptions: Path = EXCEPTIONS) -> int:
     """Print what is neither taken nor excused; the exit code."""
     given = excuses(exceptions)
-    excused = {(excuse.file, excuse.code) for excuse in given}
+    excused = {(excuse.file, excuse.code): excuse.times for excuse in given}
     found = json.loads(report.read_text(encoding="utf-8"))
-    wrong = [str(left) for left in left_out(found, root) if (left.file, left.code) not in excused]
+    left = list(left_out(found, root))
+    lines = Counter((file, code) for file, _, code in {(one.file, one.line, one.code) for one in left})
+    wrong = [str(one) for one in left if lines[one.file, one.code] > excused.get((one.file, one.code), 0)]
     wrong += [
         f"{old.file}: the excuse is for a line that is not there: {old.code}" for old in stale(given, root)
     ]

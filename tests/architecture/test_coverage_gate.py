@@ -12,6 +12,9 @@ import pytest
 HERE = Path(__file__).resolve().parents[1]
 
 
+CODE = "if fails:\n    give_up()\ngo_on()\n"
+
+
 def load() -> ModuleType:
     spec = importlib.util.spec_from_file_location("coverage_gate", HERE / "coverage_gate.py")
     assert spec is not None and spec.loader is not None
@@ -20,9 +23,11 @@ def load() -> ModuleType:
     return module
 
 
-def gate(directory: Path, lines: list[int], branches: list[list[int]], excused: str = "") -> int:
+def gate(
+    directory: Path, lines: list[int], branches: list[list[int]], excused: str = "", code: str = CODE
+) -> int:
     """The gate over a small project that has one branch."""
-    (directory / "code.py").write_text("if fails:\n    give_up()\ngo_on()\n")
+    (directory / "code.py").write_text(code)
     text = f'[[exception]]\nfile = "code.py"\ncode = "{excused}"\nreason = "cannot be"\n' if excused else ""
     (directory / "exceptions.toml").write_text(text)
     found = report(directory, lines, branches)
@@ -50,6 +55,11 @@ def test_a_line_or_a_branch_that_no_test_takes_fails(
 
 def test_what_is_excused_passes(tmp_path: Path) -> None:
     assert gate(tmp_path, [2], [[1, 2]], "give_up()") == 0
+
+
+def test_an_excuse_is_for_one_line_and_not_for_every_line_of_that_text(tmp_path: Path) -> None:
+    assert gate(tmp_path, [2, 3], [], "give_up()") == 1
+    assert gate(tmp_path, [2, 3], [], "give_up()", code="if fails:\n    give_up()\ngive_up()\n") == 1
 
 
 def test_an_excuse_for_a_line_that_is_gone_fails(tmp_path: Path) -> None:
