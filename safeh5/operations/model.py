@@ -337,29 +337,4 @@ class Many(Operation, frozen=True):
     sizes: tuple[int, ...]
 
 
-AnyOperation = Union[
-    CreateGroup,
-    CreateDataset,
-    CommitDatatype,
-    CreateSoftLink,
-    CreateHardLink,
-    CreateExternalLink,
-    Delete,
-    Move,
-    Copy,
-    CopyIn,
-    SetComment,
-    WriteData,
-    AppendData,
-    WriteChunk,
-    Resize,
-    SetAttribute,
-    WriteAttribute,
-    DeleteAttribute,
-    RenameAttribute,
-    MakeScale,
-    AttachScale,
-    DetachScale,
-    LabelAxis,
-    Many,
-]
+AnyOperation = Union[SingleOperation, Many]

@@ -5,6 +5,7 @@ The numbered invariants stand at the head of `safeh5.session.session`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Self
@@ -33,7 +34,7 @@ _RENAMING: Final = frozenset({model.Delete, model.Move, model.Copy})
 """Operations after which a path may mean another object."""
 
 
-class Recording(Guarded):
+class Recording(Guarded, ABC):
     """A session as far as it takes records; when they are durable is settled above."""
 
     def __init__(self, parts: Parts, options: JournalOptions) -> None:
@@ -46,17 +47,17 @@ class Recording(Guarded):
         # Only where nothing is promised before the next flush: a kill takes what is in memory.
         self._gathers_frames = options.durability is Durability.FLUSH
 
+    @abstractmethod
     def _all_durable(self) -> int:
         """Sync, and tell the workspace; returns the LSN of the last record."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _keep_promise(self, lsn: int | None) -> None:
         """Make a batch durable as the session's policy says; None for a batch that left no trace."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _tend(self) -> None:
         """Checkpoint when enough has come together."""
-        raise NotImplementedError
 
     @property
     def last_lsn(self) -> int:

@@ -39,6 +39,7 @@ MODES: dict[str, str] = {
     "damage": "Bits flip, blocks are lost, files are gone: the truth, or an error that names the place",
     "decoder": "Bytes that nobody wrote, guided by coverage (needs atheris: the extra fuzz)",
     "locks": "Many processes open, crash, recover and commit one target: never two holders",
+    "acquisition": "One acquisition, its acquirer and its applier killed at random, to the file of an oracle",
     "soak": "Everything at random; where root, on real file systems, full ones, and with the power cut",
 }
 """Name and summary of each mode, in the order of the help."""
