@@ -7,8 +7,13 @@ from typing import Any
 from h5py import h5d, h5f, h5g, h5i, h5o, h5p, h5r, h5t
 
 from safeh5.operations.values import StoredReference, decode_space
+from safeh5.options import KIB
 
 _KEPT_OPEN = 64
+_SIEVE_BYTES = 64 * KIB
+"""HDF5's own buffer of a dataset that is stored in one piece."""
+# h5py's own: the layer above replaces them for journaled files.
+_open_objects, _file_of = h5f.get_obj_ids, h5i.get_file_id
 
 
 class Context:
@@ -60,9 +65,8 @@ class Context:
 
     @property
     def chunk_cache_bytes(self) -> int:
-        """Bytes of values that HDF5 may keep in memory, for the datasets kept open."""
-        each: int = h5i.get_file_id(self.root).get_access_plist().get_cache()[2]
-        return each * len(self._datasets)
+        """Bytes of values that HDF5 may keep in memory, for the datasets that anybody has open."""
+        return sum(map(_kept_bytes, _open_objects(_file_of(self.root), h5f.OBJ_DATASET)))
 
     def forget(self) -> None:
         """Close the objects kept open: paths may mean other ones from here on."""
@@ -79,6 +83,14 @@ class Context:
         if stored.selection is None:
             return h5r.create(self.root, name, h5r.OBJECT)
         return h5r.create(self.root, name, h5r.DATASET_REGION, decode_space(stored.selection))
+
+
+def _kept_bytes(dataset: h5d.DatasetID) -> int:
+    """Bytes of values that HDF5 may keep of a dataset before it writes them."""
+    if dataset.get_create_plist().get_layout() != h5d.CHUNKED:
+        return _SIEVE_BYTES
+    kept: int = dataset.get_access_plist().get_chunk_cache()[1]
+    return kept
 
 
 def _link_plist(cset: int) -> h5p.PropLCID:

@@ -289,6 +289,19 @@ def test_all_of_a_large_record_is_handed_to_the_disk_early(
     file.close()
 
 
+def test_the_room_for_closing_counts_what_hdf5_keeps_of_datasets_that_only_the_program_has(
+    target: Path,
+) -> None:
+    with safeh5.File(target, "w", interval_ms=10**6) as file:
+        # One for each way: made and written by what the program has open, and nothing of it by the applier's.
+        kept = [file.create_dataset(f"d{i}", (100_000,), "f8", chunks=(100_000,)) for i in range(3)]
+        for data in kept:
+            data[:] = 1
+        on_disk = Path(f"{target}.safeh5/staging.h5").stat().st_size
+        assert on_disk < 800_000, "this is about values in memory"
+        assert file.session._workspace.room() >= 3 * 800_000
+
+
 def test_a_hint_that_the_system_refuses_is_no_error() -> None:
     platform.write_back(-1, 0, 1)
 
