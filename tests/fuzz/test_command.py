@@ -77,6 +77,16 @@ def test_the_disk_of_a_user_s_script_fails(tmp_path: Path, capsys: pytest.Captur
 
 
 @pytest.mark.timeout(300)
+def test_a_script_of_a_user_is_soaked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").write_text(SCRIPT)
+    given = ["--workload", str(tmp_path / "mine.py"), "--cases", "3", "--seed", "1", "--json"]
+    assert main(["soak", *given, "--corpus", str(tmp_path / "corpus")]) == Exit.CLEAN
+    found = json.loads(capsys.readouterr().out)
+    assert found["cases"] >= 3
+    assert {word for word in found["figures"]} <= {f"mode {name}" for name in ("kill", "faults", "states")}
+
+
+@pytest.mark.timeout(300)
 def test_without_strace_the_script_of_a_user_kills_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,8 +117,9 @@ def test_ctrl_c_prints_what_was_done(
         (["kill", "--seconds", "-1"], "not a length of time"),
         (["kill", "--cases", "0"], "not a number of cases"),
         (["nothing"], "invalid choice"),
+        (["soak", "--only", "kills", "--workload", __file__], "in the modes only"),
         (["soak", "--only", "sun"], "--only: sun is none of power-cuts, kills"),
-        (["kill", "--only", "kills"], "unrecognized arguments"),
+        (["kill", "--only", "kills"], "there is no workload"),
         (["damage", "--workload", __file__], "has its own workloads"),
         (["kill", "--workload", "missing.py"], "there is no file missing.py"),
         (["replay", __file__], "is not a kept case"),

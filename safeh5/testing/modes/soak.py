@@ -3,7 +3,8 @@
 Where root, small ext4, xfs and btrfs file systems are mounted from images, a set
 of them for each process that is at work on them (`on_disk`): writers are killed
 there, run into a real full disk, or lose the power. Meanwhile the other modes
-have their turns. ``--only`` and ``--file-systems`` choose among all this.
+have their turns; with a script of the user's those that take one, and nothing
+else. ``--only`` and ``--file-systems`` choose among all this.
 """
 
 from __future__ import annotations
@@ -25,9 +26,12 @@ from safeh5.testing.modes import filesystems
 from safeh5.testing.modes.filesystems import CAN_BE_CUT, FileSystem, mounted
 from safeh5.testing.modes.on_disk import Order, again, work
 
-TAKES_NAMES = True
+TAKES_NAMES = TAKES_WORKLOAD = True
 
 OTHERS = ("model", "kill", "damage", "faults", "locks", "states")
+WITH_SCRIPTS = ("kill", "faults", "states")
+"""Those that take a script of the user's, which is then all that is done."""
+
 TURN = 8.0
 """Seconds that each of the other modes gets in its turn."""
 
@@ -37,10 +41,13 @@ PARTS: Final = {"power-cuts": "cut", "kills": "kill", "full-disks": "full", "mod
 
 def run(report: Report, settings: Settings) -> None:
     """Turn after turn until the time or the cases are over."""
-    parts = settings.only or tuple(PARTS)
+    # Where a script of the user's would be on a file system of its own nothing is known of its paths.
+    parts = settings.only or (tuple(PARTS) if settings.workload is None else ("modes",))
     if unknown := set(parts) - set(PARTS):
         raise UsageError(f"--only: {sorted(unknown)[0]} is none of {', '.join(PARTS)}")
     ways = tuple(PARTS[part] for part in parts if PARTS[part])
+    if ways and settings.workload is not None:
+        raise UsageError("a script of yours has its turns in the modes only: leave --only out")
     modes = "modes" in parts
     with ExitStack() as stack:
         kinds = _kinds(report, settings, ways) if ways else []
@@ -70,10 +77,11 @@ def _turn(report: Report, settings: Settings, chance: random.Random) -> None:
     """One of the other modes, for a short time."""
     from safeh5.testing.harness import registry
 
-    name = chance.choice(OTHERS)
+    name = chance.choice(OTHERS if settings.workload is None else WITH_SCRIPTS)
     seconds = min(TURN, settings.left if settings.left is not None else TURN)
     part = Settings(chance.randrange(1 << 31), max(1.0, seconds), corpus=settings.corpus)
-    part.program, part.jobs = settings.program, 1
+    part.program, part.jobs, part.workload = settings.program, 1, settings.workload
+    part.cases = None if settings.cases is None else settings.cases - report.cases
     try:
         inner = registry.run(name, part)
     except UnavailableError as problem:
