@@ -7,6 +7,7 @@ arguments, so it is noted the first time, as it came to ``h5d.create``. Likewise
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
@@ -20,7 +21,7 @@ from safeh5.operations.properties import make_dcpl
 _DETERMINED: Final = frozenset(
     {
         "chunks", "maxshape", "compression", "compression_opts", "shuffle", "fletcher32", "scaleoffset",
-        "track_times", "track_order", "fill_time",
+        "track_times", "track_order", "fill_time", "fillvalue",
     }
 )  # fmt: skip
 """Arguments whose meaning is in their value; others are objects, or access properties."""
@@ -71,7 +72,8 @@ def _given(arguments: Mapping[str, Any]) -> Hashable:
     for name, value in arguments.items():
         if name not in _DETERMINED or not _is_simple(value):
             return None
-        given.append((name, type(value), value))
+        # Floats that are equal may differ (the zeros), and equal ones may not be (NaN).
+        given.append((name, type(value), struct.pack("d", value) if type(value) is float else value))
     return tuple(given)
 
 
@@ -79,7 +81,7 @@ def _is_simple(value: Any) -> bool:
     """Whether equal values of the same type mean the same."""
     if type(value) is tuple:
         return all(item is None or type(item) is int for item in value)
-    return value is None or type(value) in (bool, int, str)
+    return value is None or type(value) in (bool, int, float, str)
 
 
 def dataset(key: Hashable) -> Made | None:

@@ -42,7 +42,9 @@ ARGUMENTS: list[dict[str, Any]] = [
     {}, {"chunks": (2, 2)}, {"chunks": True}, {"maxshape": (None, 6)}, {"compression": "gzip"},
     {"compression": "gzip", "compression_opts": 1, "shuffle": True}, {"compression": 1}, {"chunks": (1, 6)},
     {"fletcher32": True}, {"scaleoffset": 2}, {"track_times": True}, {"track_order": True},
-    {"fillvalue": 3}, {"fillvalue": 3.0}, {"dtype": "f4"}, {"shape": (6, 4)}, {"fill_time": "never"},
+    {"fillvalue": 3}, {"fillvalue": 3.0}, {"fillvalue": -0.0}, {"fillvalue": 0.0}, {"fillvalue": True},
+    {"fillvalue": float("nan"), "dtype": "f8"}, {"fillvalue": np.float32(2)}, {"fillvalue": 0},
+    {"dtype": "f4"}, {"shape": (6, 4)}, {"fill_time": "never"},
     {"shape": (4, 6), "dtype": "f4"}, {"dtype": ">i2"}, {"dtype": "f2"}, {"dtype": float},
     {"compression": "lzf"}, {"maxshape": (4, 6)}, {"rdcc_nbytes": 4096}, {"track_order": False},
 ]  # fmt: skip
@@ -94,7 +96,7 @@ def test_arguments_remembered_give_what_they_gave_the_first_time(order: bool, tm
 
     def scenario(f: h5py.File) -> None:
         with _order(order):
-            for turn in ("a", "b", "c"):
+            for turn in ("a", "b"):
                 for number, arguments in enumerate(ARGUMENTS):
                     f.create_dataset(f"{turn}/{number}", data=values, **arguments)
                     f.create_dataset(f"{turn}/{number}i", data=values.astype("i4"), **arguments)
