@@ -27,6 +27,8 @@ def lazily(package: str, homes: dict[str, str]) -> tuple[Callable[[str], Any], C
     where = {name: home for home, names in homes.items() for name in names.split()}
 
     def found(name: str) -> Any:
+        if f"{package}.{name}" in homes:
+            return import_module(f"{package}.{name}")  # it sets the name itself
         if name not in where:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value = getattr(import_module(where[name]), name)

@@ -72,7 +72,7 @@ class DatasetID(Journaled, h5d.DatasetID):  # type: ignore[misc]
         return virtual.space(self)
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> tuple[int, ...] | None:
         """As `h5py.h5d.DatasetID.shape`."""
         return virtual.shape(self)
 
@@ -111,7 +111,7 @@ class DatasetID(Journaled, h5d.DatasetID):  # type: ignore[misc]
     def extend(self, shape: tuple[int, ...]) -> None:
         """As `h5py.h5d.DatasetID.extend`, journaled."""
         with phil:
-            now = self.shape
+            now = self.shape or ()
             if len(shape) != len(now):
                 super().extend(shape)
             wanted = tuple(max(int(a), b) for a, b in zip(shape, now, strict=True))

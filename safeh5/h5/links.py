@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from h5py import h5g
+
 from safeh5.h5 import native
 from safeh5.h5.door import Door, refused
 from safeh5.h5.paths import Place, object_path, path_of, place_of, text
@@ -77,11 +79,16 @@ def move(
     if getattr(destination_group, "door", None) is not door or found is None:
         door.refuse("a move of a link between files")
     place = free_place(destination_group, destination, lcpl, door)
-    if place is None or found.group is None or not found.taken or found.leaf == b".":
+    if place is None or not _is_link(found):
         refused(native_move, source, destination_group, destination, lcpl)
     if place.path.startswith(found.path + "/"):
         raise ValueError(f"Unable to move link ({found.path} cannot be moved into itself)")
     door.record(model.Move(path=place.path, source=found.path))
+
+
+def _is_link(place: Place) -> bool:
+    """Whether there is a link that could go: HDF5 itself is to refuse nothing that is recorded."""
+    return isinstance(place.group, h5g.GroupID) and place.leaf != b"." and place.taken
 
 
 def unlink(group: Any, name: bytes, native_unlink: Native) -> None:
@@ -91,7 +98,7 @@ def unlink(group: Any, name: bytes, native_unlink: Native) -> None:
     if place is None:
         native_unlink(name)
         return
-    if place.group is None or place.leaf == b"." or not place.taken:
+    if not _is_link(place):
         refused(native_unlink, name)
     door.record(model.Delete(path=place.path))
 

@@ -16,7 +16,7 @@ import numpy as np
 from safeh5.applier.direct import NewDataset, NewObject
 from safeh5.h5 import native, remembered
 from safeh5.h5.door import Door
-from safeh5.h5.ids import adopt
+from safeh5.h5.ids import Journaled, adopt
 from safeh5.h5.paths import has_link, path_of
 from safeh5.h5.plain import Kept, Plain, kept, plain, plain_dtype
 from safeh5.operations import model
@@ -100,7 +100,10 @@ def _spot(group: Any, name: str) -> Spot | None:
     """Where something of a simple name goes; None if that is not to be done here."""
     if name in ("", ".") or "/" in name or "\0" in name:
         return None
-    owner, leaf = group._id, name.encode()
+    owner = group._id
+    if not isinstance(owner, Journaled):
+        return None  # of another file, behind an external link
+    leaf = name.encode()
     door: Door = owner.door
     parent = path_of(owner, door)
     if parent is None or has_link(owner, leaf):

@@ -67,8 +67,7 @@ def space(dataset: Any) -> h5s.SpaceID:
             return _space_of_stand_in(dataset)
         raise
     # In a file without a byte yet HDF5 does not even look for a source, and finds none.
-    doubtful = StagingFile.refused_anywhere or 0 in found.shape
-    if doubtful and _is_unlimited(found) and leads_elsewhere(dataset):
+    if _is_doubtful(found.shape) and _is_unlimited(found) and leads_elsewhere(dataset):
         return _space_of_stand_in(dataset)
     return found
 
@@ -78,13 +77,21 @@ def _space_of_stand_in(dataset: Any) -> h5s.SpaceID:
         return stand_in(dataset).get_space()
 
 
-def shape(dataset: Any) -> tuple[int, ...]:
-    """The shape of a dataset, like `space`."""
+def shape(dataset: Any) -> tuple[int, ...] | None:
+    """The shape of a dataset, like `space`; None if it has no extent."""
     try:
-        found: tuple[int, ...] = native.get_shape(dataset)
+        found: tuple[int, ...] | None = native.get_shape(dataset)
     except (OSError, RuntimeError):
-        return tuple(space(dataset).shape)
-    return tuple(space(dataset).shape) if StagingFile.refused_anywhere or 0 in found else found
+        found = space(dataset).shape
+    else:
+        if _is_doubtful(found):
+            found = space(dataset).shape
+    return None if found is None else tuple(found)
+
+
+def _is_doubtful(found: tuple[int, ...] | None) -> bool:
+    """Whether HDF5 may have looked for sources in vain; a dataset without extent has none."""
+    return found is not None and bool(StagingFile.refused_anywhere or 0 in found)
 
 
 def _is_unlimited(found: h5s.SpaceID) -> bool:

@@ -20,6 +20,27 @@ from safeh5.storage import staging
 from safeh5.storage.staging import StagingFile
 
 
+def test_a_dataset_without_extent_has_no_shape_as_in_h5py(tmp_path: Path) -> None:
+    with safeh5.File(tmp_path / "run.h5", "w") as file, h5py.File(tmp_path / "plain.h5", "w") as plain:
+        for each in (file, plain):
+            made = each.create_dataset("e", data=h5py.Empty("f4"))
+            assert made.shape is None and made.size is None and made.id.shape is None
+            assert made[()] == h5py.Empty("f4") and "shape None" in repr(made)
+
+
+@pytest.mark.parametrize("refused", ["del", "move"])
+def test_objects_stay_usable_after_a_name_in_a_dataset_was_refused_and_a_flush(
+    refused: str, tmp_path: Path
+) -> None:
+    with safeh5.File(tmp_path / "run.h5", "w") as file:
+        data = file.create_dataset("d", data=np.arange(4))
+        with pytest.raises((KeyError, ValueError)):
+            file.move("d/x", "x") if refused == "move" else file.__delitem__("d/x")
+        file.flush()
+        data[0] = 7
+        assert data[:].tolist() == [7, 1, 2, 3]
+
+
 @pytest.mark.parametrize("durability", ["record", "interval", "flush"])
 def test_a_dataset_that_was_read_shows_what_it_was_resized_to_since(durability: str, tmp_path: Path) -> None:
     with safeh5.File(tmp_path / "run.h5", "w", durability=durability) as file:

@@ -38,6 +38,8 @@ ATTEMPTS: dict[str, Attempt] = {
     "a group in a dataset": lambda f: f.create_group("d/x"),
     "a group without the groups above it": lambda f: h5py.h5g.create(f.id, b"no/such/group"),
     "deleting nothing": lambda f: f.__delitem__("nothing"),
+    "deleting something in a dataset": lambda f: f.__delitem__("d/x"),
+    "moving something out of a dataset": lambda f: f.move("d/x", "x"),
     "deleting the file": lambda f: f.__delitem__("/"),
     "moving nothing": lambda f: f.move("nothing", "x"),
     "moving onto something": lambda f: f.move("d", "g"),
@@ -161,6 +163,18 @@ def test_another_file_behind_an_external_link_is_read_and_cannot_be_written(
     with pytest.raises(OSError, match="no write intent"):
         file["x"][0] = 9
     assert tape.kinds == ["CreateExternalLink"]
+
+
+def test_a_dataset_is_made_behind_an_external_link_as_little_as_written(tape: Tape, tmp_path: Path) -> None:
+    other = other_file(tmp_path)
+    file = journaled_file(tape)
+    file["elsewhere"] = h5py.ExternalLink(other, "/g")
+    file.create_dataset("here", data=1)  # what HDF5 makes of such values is known from here on
+    before = list(tape.records)
+    for data in (1, 2):
+        with pytest.raises(ValueError, match="no write intent"):
+            file.create_dataset("elsewhere/x", data=data)
+    assert tape.records == before
 
 
 def test_an_attribute_that_cannot_be_written_leaves_the_old_one(tape: Tape) -> None:
