@@ -8,7 +8,7 @@ import sys
 import pytest
 
 ASKED = {
-    "the packages that names come from": "safeh5.microdata.MicroData; safeh5.recovery.recover; safeh5.h5.File",
+    "the packages of names": "safeh5.microdata.MicroData; safeh5.recovery.recover; safeh5.h5.File",
     "functions that are packages as well": "safeh5.verify.__call__; safeh5.live.__call__",
     "every public name": "[getattr(safeh5, name) for name in safeh5.__all__]",
 }
