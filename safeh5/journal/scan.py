@@ -6,7 +6,8 @@ durable. The proof is a SYNC mark, a SEAL, COMMIT, ROLLBACK or RESUME (anywhere
 in the journal, behind the bad place too), or a later segment, whose header
 states how much of the segment before it is valid.
 
-- *n* <= *E*: these bytes were on disk and are not any more. Damage.
+- *n* <= *E*: these bytes were on disk and are not any more. Damage. So it is in what a later segment's
+  header states of the segment before it, whatever *n*: all of that was on disk.
 - *n* > *E*: they were never acknowledged. The torn tail begins here, however
   many whole frames follow: file systems may write the later bytes first.
 
@@ -292,8 +293,10 @@ class _Frames:
         if ends_unknown and not self.whole_behind:
             return
         durable = max(self.scan.ledger.durable_lsn, self.scan.proved)
+        # The next header was written when all that it states of this segment was on disk.
+        vouched = not is_last and not ends_unknown
         for place in self.bad:
-            if place.lsn <= durable:
+            if vouched or place.lsn <= durable:
                 self.scan.report(self.number, place.offset, place.lsn, place.cause)
             elif is_last and self.scan.torn is None:
                 self.scan.torn = TornTail(

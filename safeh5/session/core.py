@@ -180,13 +180,9 @@ class SessionCore(Applied):
                 self.checkpoint()
 
     def _checkpoint_owed(self) -> None:
-        """In the timer's thread."""
+        """In the timer's thread; no batch is open then, since it holds the mutex."""
         with self._mutex:
-            if self.state is not State.OPEN or not self._workspace.fresh():
-                return
-            if self._log.in_batch:
-                self._owed.note()
-            else:
+            if self.state is State.OPEN and self._workspace.fresh():
                 self._try_checkpoint()
 
     def _let_go(self) -> None:

@@ -284,3 +284,30 @@ def test_a_target_without_room_for_its_copy_is_refused_before_a_byte_is_copied(
     write_batch(session, 0)
     session.commit()
     assert held(target) == batches(0, old=True)
+
+
+def test_a_disk_that_is_full_is_said_to_be_so_once_and_so_is_that_there_is_room_again(
+    target: Path, disk: SmallDisk, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = safeh5.open(target, storage=disk, warn_below=100 * MIB, refuse_below=10 * MIB)
+    for free in (9, 8, 200):
+        disk.free = free * MIB
+        session._log.disk._next_look = 0
+        try:
+            write_batch(session, free)
+        except DiskFullError:
+            assert free < 10 and session.disk.state is DiskState.FULL
+    told = [r.getMessage() for r in caplog.records if str(target) in r.getMessage()]
+    assert [word for text in told for word in ("is full", "room again") if word in text] == [
+        "is full",
+        "room again",
+    ]
+    session.commit()
+    assert held(target) == batches(200)
+
+
+def test_how_long_the_disk_lasts_is_not_said_before_anything_is_known_of_it(target: Path) -> None:
+    storage = FaultyStorage(Fault("free_space"))
+    session = safeh5.open(target, storage=storage)
+    assert session.disk.seconds_left is None and session.disk.free > 0
+    session.rollback()

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from safeh5.errors import JournalGoneError
 from safeh5.journal import JournalWriter, Kind
 from safeh5.journal.follow import Follower
@@ -73,6 +75,7 @@ def hammer(directory: Path, seed: int, seconds: float, number: int, *more: str) 
     )  # fmt: skip
 
 
+@pytest.mark.timed
 def test_what_a_hammering_writer_acknowledges_is_seen_once_in_order_and_within_milliseconds(
     tmp_path: Path,
 ) -> None:
@@ -118,6 +121,7 @@ def test_what_a_hammering_writer_acknowledges_is_seen_once_in_order_and_within_m
     assert sorted(delays)[len(delays) // 2] < 50e6
 
 
+@pytest.mark.timed
 def test_a_reader_that_keeps_up_sees_everything_of_a_journal_that_is_pruned(tmp_path: Path) -> None:
     directory = tmp_path / "journal"
     process = hammer(directory, 5, 2.0, 0, "prune")

@@ -180,7 +180,7 @@ def test_a_closed_view_leaves_no_file_and_no_descriptor(target: Path) -> None:
 def test_an_object_kept_from_the_file_of_a_process_session_is_never_torn(target: Path) -> None:
     with safeh5.open(target, applier="process") as session:
         write_batch(session, 0)
-        kept, below = session.file, session._workspace._below  # type: ignore[attr-defined]
+        kept, below = session.file, session._workspace.beside._below  # type: ignore[attr-defined]
         assert below.registered
         assert held_in(kept) == batches(0)
         write_batch(session, 1)

@@ -97,6 +97,7 @@ def test_a_killed_reader_does_not_stop_the_writer_and_leaves_nothing(tmp_path: P
     assert killed and result["error"] == "exit code -9"
 
 
+@pytest.mark.timed
 def test_a_stopped_reader_does_not_stop_the_writer_and_goes_on_reading_the_same(tmp_path: Path) -> None:
     stopped: list[int] = []
 

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from safeh5.errors import (
 )
 from safeh5.journal import scan
 from safeh5.recovery import Condition, publish, status_tree
-from safeh5.storage import Names, Storage, StrPath
+from safeh5.storage import Names, Storage, StrPath, TargetLock
 from safeh5.testing.faults import Fault, FaultyStorage
 from safeh5.testing.oracle import snapshot
 from safeh5.testing.world import batches, dead_session, held, make_old, values, write_batch
@@ -230,6 +231,39 @@ def test_a_disk_too_full_for_the_other_file_says_how_much_to_free(dead: Path, tm
         safeh5.recover(dead, output=tmp_path / "other.h5", storage=storage)
     assert full.value.needed and "Free" in str(full.value)
     assert not (tmp_path / "other.h5").exists()
+
+
+def test_the_room_for_the_other_file_counts_the_checkpoint_that_is_copied_first(tmp_path: Path) -> None:
+    said = []
+    for name in ("without", "with"):
+        (tmp_path / name).mkdir()
+        session = safeh5.open(tmp_path / name / "run.h5")
+        write_batch(session, 0)
+        if name == "with":
+            session.checkpoint()
+        session._abandon()
+        storage = FaultyStorage(Fault("write_at", error=errno.ENOSPC, times=None))
+        with pytest.raises(DiskFullError) as full:
+            safeh5.recover(tmp_path / name / "run.h5", output=tmp_path / "other.h5", storage=storage)
+        said.append(full.value.needed)
+    assert said[0] and said[1] and said[1] > said[0]
+
+
+def test_another_file_is_made_only_when_the_applier_of_the_dead_session_has_gone(
+    tmp_path: Path, dead: Path
+) -> None:
+    fence = TargetLock(Names.of(str(dead)).staging + ".lock")
+    fence.acquire()
+    done: list[object] = []
+    thread = threading.Thread(
+        target=lambda: done.append(safeh5.recover(dead, output=tmp_path / "other.h5")), daemon=True
+    )
+    thread.start()
+    thread.join(0.5)
+    assert not done and not (tmp_path / "other.h5").exists()
+    fence.release(remove=True)
+    thread.join(60)
+    assert done and held(tmp_path / "other.h5") == batches(0, 1, old=True)
 
 
 def test_an_owner_that_cannot_be_kept_is_warned_of(dead: Path, caplog: pytest.LogCaptureFixture) -> None:

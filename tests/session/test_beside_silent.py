@@ -22,6 +22,7 @@ def child_of(session: safeh5.Session) -> int:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes cannot be stopped here")
+@pytest.mark.timed
 def test_a_commit_does_not_wait_for_ever_for_an_applier_that_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

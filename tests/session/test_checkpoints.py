@@ -12,6 +12,7 @@ import pytest
 
 import safeh5
 from safeh5.applier import Place, Staging
+from safeh5.errors import ApplyError
 from safeh5.operations.control import FileCreation
 from safeh5.operations.model import CreateGroup
 from safeh5.options import CheckpointOptions, Durability, JournalOptions
@@ -156,6 +157,26 @@ def test_a_checkpoint_of_an_earlier_staging_file_is_never_used_for_the_next(tmp_
     fill(staging, "other")
     staging.drop()
     assert Staging.last_checkpoint(place(tmp_path, Storage()), FileCreation()) is None
+
+
+@pytest.mark.parametrize("effect", ["open_random", "write_at"])
+def test_a_file_that_cannot_be_copied_to_be_changed_can_still_be_looked_at_and_be_copied_later(
+    tmp_path: Path, effect: str
+) -> None:
+    old = make_old(tmp_path / "run.h5")
+    storage = FaultyStorage(Fault(effect, path="staging.h5"))
+    staging = Staging.over(place(tmp_path, storage), str(tmp_path / "run.h5"), FileCreation())
+    staging._below.patch(len(old) - 1, old[-1:])  # as libhdf5 may, and it is held
+    with pytest.raises(ApplyError):
+        staging.own()
+    assert staging.borrowed and held_in(staging.file) == {"old"}
+    staging.own()
+    assert not staging.borrowed
+    fill(staging, "new")
+    staging.finish(1)
+    with h5py.File(tmp_path / "staging.h5") as file:
+        assert set(file) == {"old", "new"}
+    assert (tmp_path / "run.h5").read_bytes() == old
 
 
 @pytest.mark.parametrize("checkpoints", [1, 2, 3])

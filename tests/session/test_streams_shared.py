@@ -47,6 +47,9 @@ class SlowDisk(Storage):
     def __init__(self, seconds: float = 0.01) -> None:
         self.seconds, self.syncs = seconds, 0
 
+    def create(self, path: StrPath) -> AppendFile:
+        return _SlowFile(self, super().create(path))
+
     def open_append(self, path: StrPath) -> AppendFile:
         return _SlowFile(self, super().open_append(path))
 
