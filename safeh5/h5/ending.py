@@ -27,6 +27,7 @@ from safeh5.events import logger
 from safeh5.h5.door import doors
 from safeh5.h5.native import phil
 from safeh5.session import Session
+from safeh5.storage.interrupts import Uncollected
 
 _files: weakref.WeakSet[Session] = weakref.WeakSet()
 _pending: list[Session] = []
@@ -69,7 +70,8 @@ def _collected(session: Session) -> None:
     if phil._is_owned() or _collector == threading.get_ident():
         # In the middle of a call of h5py, or wherever the garbage collector came:
         # not the place to close a file.
-        threading.Thread(target=settle, name="safeh5-commit").start()
+        with Uncollected():  # it is waited for until it runs
+            threading.Thread(target=settle, name="safeh5-commit").start()
     else:
         settle()
 

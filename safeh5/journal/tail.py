@@ -24,6 +24,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,11 +79,12 @@ class JournalTail:
         self._storage = storage
         self._options = options
         self._session = header.session
-        # Lock order: _syncing before _lock. _syncing is held while the disk works, _lock never for long.
+        # Lock order: h5py's, _syncing, _lock. _syncing is held while the disk works, _lock never for long.
+        # Whoever takes one of them without h5py's does so in `Uncollected`: garbage may need h5py's.
         self._syncing = threading.RLock()
         self._lock = threading.RLock()
-        # Told after a sync that others wait for; never waited for with a lock held.
-        self._synced = threading.Condition()
+        # Flags of those who wait for a sync, as locks that nobody holds: released when one has ended.
+        self._waiters: deque[threading.Lock] = deque()
         self._failure: str | None = None
         self._unsettled = False
         self._earlier_bytes = earlier_bytes

@@ -11,7 +11,9 @@ for `sync`, `append` goes on. The invariants stand in `safeh5.journal.tail`.
 from __future__ import annotations
 
 import os
+import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
@@ -38,6 +40,7 @@ from safeh5.journal.tail import DURABILITY, JournalTail
 from safeh5.journal.tip import Placed
 from safeh5.options import JournalOptions
 from safeh5.storage.files import Storage
+from safeh5.storage.interrupts import Uncollected
 from safeh5.storage.platform import byte_view
 
 _TURN_SECONDS: Final = 0.01
@@ -335,27 +338,32 @@ class JournalWriter(JournalTail):
         JournalWriteError, SessionFailedError
             As `sync`.
         """
-        while not self._wait_for_turn(lsn):
+        while self._durable < lsn or self._failure is not None:
+            # Waiting begins before the turn is asked for: whoever has it, and ends it meanwhile, tells.
+            flag = threading.Lock()
+            flag.acquire()
+            self._waiters.append(flag)
+            if not self._sync_in_turn(lsn):
+                # Bounded: not everybody who holds `_syncing` tells when he lets go of it.
+                flag.acquire(timeout=_TURN_SECONDS)
+
+    def _sync_in_turn(self, lsn: int) -> bool:
+        """Sync, if nobody else does; simply to wait for `_syncing` would be to wait for the next sync too.
+
+        No garbage is collected meanwhile: others wait for both locks who have h5py's.
+        """
+        with Uncollected():
+            if not self._syncing.acquire(blocking=False):
+                return False
             try:
-                self.sync()
+                if self._durable < lsn or self._failure is not None:
+                    self.sync()
             finally:
                 self._syncing.release()
-                with self._synced:
-                    self._synced.notify_all()
-
-    def _wait_for_turn(self, lsn: int) -> bool:
-        """Wait until `lsn` is durable (True), or it is our turn to sync (False, and `_syncing` is held).
-
-        Simply to wait for `_syncing` would be to wait for the next sync too,
-        when another thread gets it first.
-        """
-        with self._synced:
-            while self._durable < lsn or self._failure is not None:
-                if self._syncing.acquire(blocking=False):
-                    return False
-                # Bounded: not everybody who holds `_syncing` tells when he lets go of it.
-                self._synced.wait(_TURN_SECONDS)
-            return True
+                with suppress(IndexError):
+                    while True:
+                        self._waiters.popleft().release()
+        return True
 
     def _roll(self) -> None:
         """Go on in a new segment, if another thread has not done so already."""

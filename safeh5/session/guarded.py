@@ -31,6 +31,7 @@ from safeh5.session.interval import IntervalSync
 from safeh5.session.parts import Parts
 from safeh5.session.rows import RowBlock
 from safeh5.session.state import State
+from safeh5.storage.interrupts import Uncollected
 
 _SEAL_SECONDS: Final = 2.0
 """How long sealing at the end of the process waits for a call of another thread."""
@@ -142,7 +143,8 @@ class Guarded:
                 return
             if held:
                 self._last_words()
-            with self._log.journal.nobody_syncing(_SEAL_SECONDS):
+            # Who holds the mutex may wait for the journal, and garbage collected here for the mutex.
+            with Uncollected(), self._log.journal.nobody_syncing(_SEAL_SECONDS):
                 self._log.control(Kind.SEAL, SealRecord(time=now()))
             self.state = State.SUSPENDED
             logger.warning(

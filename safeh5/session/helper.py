@@ -1,19 +1,26 @@
 """A thread that does one thing for the one who waits for it.
 
-Who holds h5py's lock and waits for another thread must not have it collect
-garbage, which may need that lock: so none is collected while a `Helper` works.
+Who holds h5py's lock must never wait for a thread that collects garbage, which
+may need that lock. While the caller waits none is collected, since it is inside
+`Uncollected`; but the thread may have begun to collect before that. So it is
+waited for only once it has *taken* the work, which it does not in the middle of
+collecting; what it has not taken when the result is asked for the caller does itself.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from safeh5.events import logger
+from safeh5.session import threads
 from safeh5.storage.interrupts import Uncollected
 
 T = TypeVar("T")
+
+_IDLE_SECONDS: Final = 0.1
+"""How long new work waits for what came after the last; then its caller does it without the thread."""
 
 
 class Helper(Generic[T]):
@@ -28,27 +35,38 @@ class Helper(Generic[T]):
         self._found: T | None = None
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
-        # Flags: locks that nobody holds, raised by `release`.
-        self._wake, self._done, self._idle = threading.Lock(), threading.Lock(), threading.Lock()
-        self._wake.acquire()
-        self._done.acquire()
+        self._stopped = False
+        # Flags: locks that nobody holds, raised by `release`. Whoever gets `_offered` does the work.
+        self._wake, self._offered, self._done = threading.Lock(), threading.Lock(), threading.Lock()
+        for flag in (self._wake, self._offered, self._done):
+            flag.acquire()
+        self._idle = threading.Lock()
 
     def begin(self, work: Callable[[], T], after: Callable[[], object] | None = None) -> None:
-        """Have `work` done; `result` must be called before the next.
+        """Have `work` done; `result` must be called before the next, and both in one block of `Uncollected`.
 
         What comes `after` is not waited for, unless the next work is begun meanwhile.
         """
-        self._idle.acquire()
-        self._work, self._after = work, after
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="safeh5 helper", daemon=True)
-            with Uncollected():
-                self._thread.start()
-        self._wake.release()
+        self._work = work
+        self._offered.release()
+        if self._is_idle():
+            self._after = after
+            self._wake.release()
+
+    def _is_idle(self) -> bool:
+        try:
+            if self._thread is None:
+                self._thread = threads.start(self._run, "safeh5 helper")
+        except RuntimeError:
+            return False  # no more threads, for now or because the interpreter ends
+        return self._idle.acquire(timeout=_IDLE_SECONDS)
 
     def result(self) -> T:
-        """Wait for it; returns what it gave, or raises what it raised."""
-        self._done.acquire()
+        """Wait for it, or do it; returns what it gave, or raises what it raised."""
+        if self._offered.acquire(blocking=False):
+            self._do()
+        else:
+            self._done.acquire()
         error, self._error = self._error, None
         if error is not None:
             raise error
@@ -56,29 +74,36 @@ class Helper(Generic[T]):
         return found  # type: ignore[return-value]
 
     def stop(self) -> None:
-        """End the thread, which has nothing to do; it is not waited for."""
+        """End the thread, which has no work; it is not waited for."""
+        self._stopped = True
         if self._thread is not None:
-            self._thread = None
-            self._wake.release()
+            threads.told_to_end(self._thread)
+            if self._wake.locked():
+                self._wake.release()
 
     def _run(self) -> None:
         while True:
             self._wake.acquire()
-            work, after = self._work, self._after
-            self._work = self._after = None
-            if work is None:
+            # Nothing here makes what could be collected: whoever has the flag does not collect.
+            if self._offered.acquire(blocking=False):
+                self._do()
+                self._done.release()
+            if self._stopped:
                 return
             with Uncollected():
-                try:
-                    self._found = work()
-                except BaseException as error:  # raised where the result is asked for
-                    self._error = error
-                # Nothing of the caller's is to be let go by this thread.
-                del work
-                self._done.release()
+                after, self._after = self._after, None
                 _try(after)
                 del after
             self._idle.release()
+
+    def _do(self) -> None:
+        """The work; nothing of the caller's is kept, which this thread would let go of."""
+        work, self._work = self._work, None
+        assert work is not None
+        try:
+            self._found = work()
+        except BaseException as error:  # raised where the result is asked for
+            self._error = error
 
 
 def _try(after: Callable[[], object] | None) -> None:

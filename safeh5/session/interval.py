@@ -15,6 +15,7 @@ from contextlib import suppress
 
 from safeh5.errors import SafeH5Error
 from safeh5.events import logger
+from safeh5.session import threads
 from safeh5.storage.interrupts import Uncollected
 
 
@@ -43,10 +44,7 @@ class IntervalSync:
             return
         self._noted = True
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="safeh5 interval", daemon=True)
-            with Uncollected():
-                # It is waited for until it runs.
-                self._thread.start()
+            self._thread = threads.start(self._run, "safeh5 interval")
         _raise(self._wake)
 
     def stop(self) -> None:
@@ -54,6 +52,8 @@ class IntervalSync:
         self._stopped = True
         _raise(self._end)
         _raise(self._wake)
+        if self._thread is not None:
+            threads.told_to_end(self._thread)
 
     def _run(self) -> None:
         while True:
