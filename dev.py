@@ -189,7 +189,9 @@ def coverage(arguments: Arguments) -> int:
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir(parents=True)
     chosen = arguments or [f"tests/{name}" for name in MEASURED]
-    code = environment.run("coverage", "run", "-m", "pytest", "-q", "-m", "not slow and not timed", *chosen)
+    # Measuring makes the long loops of some tests three times as long.
+    options = ("-q", "-m", "not slow and not timed", "--timeout", "600")
+    code = environment.run("coverage", "run", "-m", "pytest", *options, *chosen)
     code = environment.run("coverage", "combine", "--quiet") or code
     code = environment.run("coverage", "json", "--quiet", "-o", str(data / "report.json")) or code
     gate = [str(ROOT / "tests" / "coverage_gate.py"), str(data / "report.json")]
