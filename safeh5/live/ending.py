@@ -67,7 +67,8 @@ def how_it_ended(noted: Kind | None, began: SessionRecord | None, names: Names, 
     """
     if noted in (Kind.COMMIT, Kind.ROLLBACK):
         return TailEnd.COMMITTED if noted is Kind.COMMIT else TailEnd.ROLLED_BACK
-    # A session that has changed anything and committed it leaves another target.
-    if began is not None and written and Fingerprint.of(names.target) == began.base:
+    target = Fingerprint.of(names.target)
+    # A commit leaves a target; one of a session that has changed anything leaves another target.
+    if target is None or (began is not None and written and target == began.base):
         return TailEnd.ROLLED_BACK
     return TailEnd.COMMITTED

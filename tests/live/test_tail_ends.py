@@ -50,6 +50,17 @@ def ended(target: Path, end: Callable[[Session], object]) -> tuple[list[int], Ta
     return shown, tail.ended
 
 
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_a_tail_that_first_looks_after_the_end_says_how_it_was(target: Path, end: str) -> None:
+    session = safeh5.open(target)
+    rows(session).append(row(0))
+    with safeh5.live(target) as view:
+        tail = view.tail("/rows", 0)
+        getattr(session, end)()
+        assert [at for at, _ in tail] in ([], [0])
+        assert tail.ended is {"commit": TailEnd.COMMITTED, "rollback": TailEnd.ROLLED_BACK}[end]
+
+
 @pytest.mark.parametrize("end", ["commit", "rollback", "suspend"])
 def test_a_tail_ends_after_the_last_item_and_says_how(target: Path, end: str) -> None:
     shown, why = ended(target, lambda session: getattr(session, end)())
