@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fuzz.__main__ import CORPUS, main
-from safeh5.testing.harness.corpus import kept
+from safeh5.testing.harness.corpus import keep, kept
 from safeh5.testing.harness.registry import replay, run
 from safeh5.testing.harness.report import Report
 from safeh5.testing.harness.settings import Settings
@@ -51,6 +51,13 @@ def test_bytes_that_nobody_wrote_are_decoded_or_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", kept(CORPUS), ids=lambda path: path.name)
 def test_what_was_found_once_stays_mended(path: Path) -> None:
     replay(path)
+
+
+def test_a_kept_failure_names_no_place_of_the_machine_that_found_it(tmp_path: Path) -> None:
+    where = str(Path(pytest.__file__).resolve())
+    case = {"mode": "model", "text": f'File "{where}", line 1'}
+    text = keep(tmp_path, case).read_text()
+    assert "__init__.py" in text and str(Path(where).parents[1]) not in text
 
 
 def test_the_result_is_one_json_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

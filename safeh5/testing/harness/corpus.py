@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ _CASE = "case.json"
 
 def keep(corpus: Path, case: dict[str, Any], directory: Path | None = None) -> Path:
     """Write a case to the corpus; returns its file, named by mode and content."""
+    if "text" in case:
+        case = {**case, "text": _without_paths(str(case["text"]))}
     text = json.dumps(case, indent=1, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:10]
     corpus.mkdir(parents=True, exist_ok=True)
@@ -35,6 +38,13 @@ def keep(corpus: Path, case: dict[str, Any], directory: Path | None = None) -> P
         for name, p in names.items():
             archive.write(p, f"files/{name}")
     return path
+
+
+def _without_paths(text: str) -> str:
+    """A traceback without the places where this machine keeps its packages."""
+    for place in sorted(filter(None, sys.path), key=len, reverse=True):
+        text = text.replace(place + os.sep, "")
+    return text
 
 
 def load(path: Path, directory: Path) -> dict[str, Any]:
