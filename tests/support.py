@@ -1,5 +1,10 @@
-"""What the tests of sessions and recovery share: the small world of `safeh5.testing.world`."""
+"""What the tests of sessions and recovery share: the small world of `safeh5.testing.world`, and a crash."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
+import safeh5
 from safeh5.testing.world import (
     ELEMENTS,
     REFUSED,
@@ -31,6 +36,7 @@ __all__ = [
     "entries",
     "held",
     "held_in",
+    "interrupted",
     "make_old",
     "operations",
     "segments",
@@ -39,3 +45,11 @@ __all__ = [
     "values",
     "write_batch",
 ]
+
+
+def interrupted(target: Path, *numbers: int, **options: object) -> None:
+    """Leave a session that wrote batches `numbers` behind as a crash does: no seal, no lock."""
+    session = safeh5.open(target, **options)  # type: ignore[arg-type]
+    for number in numbers:
+        write_batch(session, number)
+    session._abandon()

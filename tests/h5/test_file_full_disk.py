@@ -18,11 +18,6 @@ def full(path: str) -> Fault:
     return Fault("write_at" if "staging" in path else "append", path=path, times=None, error=errno.ENOSPC)
 
 
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "run.h5"
-
-
 def values(target: Path) -> dict[str, float]:
     with h5py.File(target, "r") as file:
         return {name: float(np.max(file[name])) for name in file}

@@ -39,11 +39,6 @@ KILLED = """
 """
 
 
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "run.h5"
-
-
 def in_journal(target: Path) -> list[Any]:
     """The operations in the journal on the disk, in order."""
     storage = Storage()

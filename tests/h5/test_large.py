@@ -47,11 +47,6 @@ KILLED = """
 """
 
 
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "run.h5"
-
-
 def kinds(target: Path) -> list[tuple[Kind, int]]:
     """What is in the journal on the disk, without the sync marks: kind and payload bytes."""
     storage = Storage()

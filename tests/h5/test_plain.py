@@ -57,11 +57,6 @@ def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "run.h5"
-
-
 def test_values_of_every_kind_give_what_they_give_in_h5py(tmp_path: Path) -> None:
     def scenario(f: h5py.File) -> None:
         for turn in ("first", "second"):

@@ -20,13 +20,6 @@ from safeh5.errors import (
 from safeh5.storage.registration import Registration
 from tests.support import batches, entries, held, held_in, make_old, write_batch
 
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    (tmp_path / "data").mkdir()
-    return tmp_path / "data" / "run.h5"
-
-
 # --- a view that has expired -------------------------------------------------------------------------
 
 

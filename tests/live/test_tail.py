@@ -22,13 +22,6 @@ from safeh5.operations.values import encode_type
 from safeh5.session import Session
 from tests.live.tails import drained, numbers, row, rows
 
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    (tmp_path / "data").mkdir()
-    return tmp_path / "data" / "run.h5"
-
-
 # --- where it begins --------------------------------------------------------------------------------
 
 

@@ -23,12 +23,6 @@ from tests.live.tails import drained, numbers, row, rows
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    (tmp_path / "data").mkdir()
-    return tmp_path / "data" / "run.h5"
-
-
 # --- how it ends ------------------------------------------------------------------------------------------
 
 

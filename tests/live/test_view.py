@@ -24,13 +24,6 @@ from safeh5.errors import (
 )
 from tests.support import batches, dead_session, entries, held, held_in, make_old, write_batch
 
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    (tmp_path / "data").mkdir()
-    return tmp_path / "data" / "run.h5"
-
-
 # --- before, during and after a session ---------------------------------------------------------------
 
 

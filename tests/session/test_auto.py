@@ -19,11 +19,6 @@ from safeh5.session.workspace_auto import Auto
 
 
 @pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "run.h5"
-
-
-@pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A child is worth it as soon as anything waits."""
     monkeypatch.setattr(workspace_auto, "_BYTES", 0)

@@ -21,26 +21,9 @@ from tests.support import (
     entries,
     held,
     held_in,
-    make_old,
     operations,
     write_batch,
 )
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "run.h5"
-
-
-@pytest.fixture(autouse=True)
-def _directory(target: Path) -> None:
-    target.parent.mkdir()
-
-
-@pytest.fixture
-def old(target: Path) -> bytes:
-    return make_old(target)
-
 
 # --- batches --------------------------------------------------------------------------------------
 

@@ -26,12 +26,6 @@ from tests.support import batches, held, held_in, make_old, sidecar, write_batch
 SESSION = bytes(range(16))
 
 
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    (tmp_path / "data").mkdir()
-    return tmp_path / "data" / "run.h5"
-
-
 def staging_of(target: Path) -> Path:
     return sidecar(target) / "staging.h5"
 

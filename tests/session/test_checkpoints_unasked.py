@@ -16,12 +16,6 @@ from safeh5.testing.faults import FaultyStorage
 from tests.support import batches, copied, held, operations, sidecar, write_batch
 
 
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    (tmp_path / "data").mkdir()
-    return tmp_path / "data" / "run.h5"
-
-
 def last_checkpoint(session: Session, target: Path) -> int:
     """LSN of the last CHECKPOINT record in the journal of a session; 0 for none."""
     session.sync()

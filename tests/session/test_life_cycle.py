@@ -26,34 +26,10 @@ from tests.support import (
     entries,
     held,
     held_in,
-    make_old,
+    interrupted,
     snapshot,
     write_batch,
 )
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "run.h5"
-
-
-@pytest.fixture(autouse=True)
-def _directory(target: Path) -> None:
-    target.parent.mkdir()
-
-
-@pytest.fixture
-def old(target: Path) -> bytes:
-    return make_old(target)
-
-
-def interrupted(target: Path, *numbers: int, **options: object) -> None:
-    """Leave a session behind as a crash does: no seal, no lock."""
-    session = safeh5.open(target, **options)  # type: ignore[arg-type]
-    for number in numbers:
-        write_batch(session, number)
-    session._abandon()
-
 
 # --- transitions ----------------------------------------------------------------------------------
 

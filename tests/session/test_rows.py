@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from pathlib import Path
@@ -17,41 +13,12 @@ import pytest
 
 import safeh5
 from safeh5 import MicroDataset
-from safeh5.errors import ApplyError, DiskFullError, InvalidTreeError, SessionStateError
-from safeh5.journal import WHOLE, Kind, frames, scan
-from safeh5.operations import codec, model
-from safeh5.session import Session, rows, workspace_inline
+from safeh5.errors import DiskFullError, InvalidTreeError
+from safeh5.journal import Kind, frames, scan
+from safeh5.operations import codec
+from safeh5.session import rows
 from safeh5.storage import Storage
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "run.h5"
-
-
-def gathering(target: Path, **options: Any) -> Session:
-    return safeh5.open(target, **{"durability": "flush", **options})
-
-
-def row(number: int) -> Any:
-    return np.full(8, number, "i4")
-
-
-def appends(target: Path) -> list[tuple[str, int, int]]:
-    """Path, start and count of every append in the journal of a session."""
-    storage, found = Storage(), []
-    for frame in frames(storage, scan(storage, f"{target}.safeh5")):
-        if frame.kind is Kind.OPERATION:
-            operation = codec.decode(frame.meta)
-            if isinstance(operation, model.AppendData):
-                found.append((operation.path, operation.start, operation.count))
-    return found
-
-
-def content(target: Path, path: str) -> list[int]:
-    with h5py.File(target) as file:
-        return [int(value) for value in file[path][..., 0]]
-
+from tests.session.gathering import appends, content, gathering, row
 
 # --- checkpoints -----------------------------------------------------------------------------------
 
@@ -248,94 +215,6 @@ def test_large_items_and_durable_records_are_not_gathered(target: Path, durabili
         assert len(appends(target)) == 4
 
 
-# --- ends ------------------------------------------------------------------------------------------
-
-_CHILD = """
-import os, signal, sys
-import numpy as np, safeh5
-session = safeh5.open(sys.argv[1], durability=sys.argv[2], interval_ms=60_000)
-stream = session.stream("/a", (8,), "i4")
-for n in range(10):
-    stream.append(np.full(8, n, "i4"))
-if sys.argv[3] == "synced":
-    session.sync()
-for n in range(10, 15):
-    stream.append(np.full(8, n, "i4"))
-if sys.argv[4] == "fork":
-    if os.fork() == 0:
-        try:
-            stream.append(np.full(8, 99, "i4"))
-        except safeh5.errors.SessionStateError:
-            print("refused", flush=True)
-        os._exit(0)
-    os.wait()
-    stream.append(np.full(8, 15, "i4"))
-    session.commit()
-elif sys.argv[4] != "exit":
-    os.kill(os.getpid(), getattr(signal, sys.argv[4]))
-"""
-
-
-def run_child(target: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(_CHILD), str(target), *arguments],
-        capture_output=True, text=True, timeout=60, env=environment,
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(("durability", "least"), [("record", 15), ("interval", 10), ("flush", 10)])
-def test_sigkill_takes_only_rows_for_which_nothing_was_promised(
-    target: Path, durability: str, least: int
-) -> None:
-    run_child(target, durability, "synced", "SIGKILL")
-    with safeh5.open(target, resume=True) as session:
-        assert least <= session.stream("/a").length <= 15
-    kept = content(target, "/a")
-    assert kept == list(range(len(kept)))
-
-
-@pytest.mark.parametrize("how", ["SIGTERM", "exit"])
-def test_rows_in_memory_are_sealed_with_the_session(target: Path, how: str) -> None:
-    run_child(target, "flush", "not synced", how)
-    with safeh5.open(target, resume=True) as session:
-        assert session.stream("/a").length == 15
-    assert content(target, "/a") == list(range(15))
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-def test_a_fork_of_the_process_takes_no_rows(target: Path) -> None:
-    done = run_child(target, "flush", "synced", "fork")
-    assert done.stdout == "refused\n", done.stderr
-    assert content(target, "/a") == list(range(16))
-
-
-@pytest.mark.parametrize("end", ["commit", "suspend", "checkpoint", "file"])
-def test_whoever_asks_for_everything_gets_the_rows_in_memory_too(target: Path, end: str) -> None:
-    session = gathering(target)
-    stream = session.stream("/a", (8,), "i4")
-    for n in range(5):
-        stream.append(row(n))
-    if end == "file":
-        assert session.file["a"][..., 0].tolist() == list(range(5))
-    else:
-        getattr(session, end)()
-    if end != "commit":
-        session._abandon()
-        safeh5.open(target, resume=True).commit()
-    assert content(target, "/a") == list(range(5))
-
-
-def test_after_a_roll_back_no_row_is_taken(target: Path) -> None:
-    session = gathering(target)
-    stream = session.stream("/a", (8,), "i4")
-    stream.append(row(0)), stream.append(row(1))
-    session.rollback()
-    with pytest.raises(SessionStateError):
-        stream.append(row(2))
-    assert not target.exists()
-
-
 # --- full disks ------------------------------------------------------------------------------------
 
 
@@ -366,75 +245,3 @@ def test_a_block_that_finds_no_room_keeps_its_rows_and_takes_no_more_than_fit(
         session.sync()
         assert stream.durable_length == 8
     assert content(target, "/a") == list(range(8))
-
-
-def test_what_waits_is_applied_when_the_file_is_needed_and_named_when_hdf5_refuses_it(target: Path) -> None:
-    session = safeh5.open(target)
-    stream = session.stream("/a", (8,), "i4")
-    stream.append(row(0))
-    stream.append(row(1))
-    assert session.lag_bytes == 32
-    assert session._look()["a"].shape == (2, 8) and session.lag_bytes == 0
-    # Behind the back of the session: what was known to be sure is so no more.
-    del session._look()["a"]
-    session._workspace.inline._staging.applier.release()  # type: ignore[attr-defined]
-    lsn = stream.append(row(2))
-    with pytest.raises(ApplyError) as caught:
-        session._workspace.checkpoint(session.sync())
-    assert caught.value.lsn == lsn
-    stream.append(row(3))
-    # Made again from the journal, in which nothing is wrong.
-    assert session.file["a"][..., 0].tolist() == [0, 1, 2, 3]
-    session.commit()
-    assert content(target, "/a") == [0, 1, 2, 3]
-
-
-def test_an_append_to_what_is_no_longer_there_is_refused_before_it_is_acknowledged(target: Path) -> None:
-    with safeh5.open(target) as session:
-        stream = session.stream("/a", (8,), "i4")
-        stream.append(row(0)), stream.append(row(1))
-        session.record(model.Delete(path="/a"))
-        for _ in range(2):
-            with pytest.raises(ApplyError):
-                stream.append(row(2))
-        session.write(MicroDataset("b", np.arange(3)))
-
-
-def test_what_waits_in_the_caller_is_bounded(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workspace_inline, "_WAITING_BYTES", 10 * 4096)
-    most = 0
-    with safeh5.open(target, durability="flush", checkpoint_bytes=1 << 40) as session:
-        stream = session.stream("/a", (1024,), "f4")
-        monkeypatch.setattr(stream, "_gathers", False)
-        for n in range(100):
-            stream.append(np.full(1024, n))
-            most = max(most, session.lag_bytes)
-        assert 0 < most <= 12 * 4096
-    assert content(target, "/a") == list(range(100))
-
-
-def test_one_record_is_one_frame_and_replays_to_the_same_file(target: Path) -> None:
-    session = safeh5.open(target)
-    stream = session.stream("/a", (8,), "i4")
-    for n in range(6):
-        stream.append(row(n))
-    storage = Storage()
-    found = [frame for frame in frames(storage, scan(storage, f"{target}.safeh5")) if frame.flags & WHOLE]
-    assert len(found) == 5 and len({frame.batch for frame in found}) == 5
-    session._abandon()
-    safeh5.open(target, recover="replay").rollback()
-    assert content(target, "/a") == list(range(6))
-
-
-@pytest.mark.parametrize("durability", ["record", "flush"])
-def test_a_file_that_was_handed_out_shows_everything_at_once(target: Path, durability: str) -> None:
-    with safeh5.open(target, durability=durability, applier="inline") as session:
-        stream = session.stream("/a", (8,), "i4")
-        stream.append(row(0)), stream.append(row(1))
-        file = session.file
-        for number in range(2, 5):
-            stream.append(row(number))
-            assert file["a"][..., 0].tolist() == list(range(number + 1))
-            session.write(MicroDataset(f"d{number}", np.arange(3), attrs={"a": number}))
-            assert file[f"d{number}"].attrs["a"] == number
-    assert content(target, "/a") == list(range(5))

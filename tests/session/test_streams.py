@@ -24,24 +24,8 @@ from safeh5.microdata import MicroDataset
 from safeh5.recovery import replay
 from safeh5.session import Session
 from safeh5.testing.faults import Fault, FaultyStorage
+from tests.session.reading import committed
 from tests.support import make_old
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    (tmp_path / "data").mkdir()
-    return tmp_path / "data" / "run.h5"
-
-
-@pytest.fixture(params=["inline", "process"])
-def session(target: Path, request: pytest.FixtureRequest) -> Session:
-    return safeh5.open(target, applier=request.param)
-
-
-def committed(session: Session, path: str) -> Any:
-    session.commit()
-    with h5py.File(session.target) as file:
-        return file[path][()]
 
 
 def interrupted(session: Session, target: Path, **options: object) -> Session:

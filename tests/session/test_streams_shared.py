@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -17,26 +16,8 @@ import safeh5
 from safeh5.errors import (
     InvalidTypeError,
 )
-from safeh5.session import Session
 from safeh5.storage import AppendFile, Storage, StrPath
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    (tmp_path / "data").mkdir()
-    return tmp_path / "data" / "run.h5"
-
-
-@pytest.fixture(params=["inline", "process"])
-def session(target: Path, request: pytest.FixtureRequest) -> Session:
-    return safeh5.open(target, applier=request.param)
-
-
-def committed(session: Session, path: str) -> Any:
-    session.commit()
-    with h5py.File(session.target) as file:
-        return file[path][()]
-
+from tests.session.reading import committed
 
 # --- many at once ---------------------------------------------------------------------------------
 

@@ -22,11 +22,6 @@ from safeh5.storage import Storage
 from safeh5.testing.compare import differences
 
 
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return tmp_path / "run.h5"
-
-
 def forest(count: int, **options: Any) -> MicroDataGroup:
     values = {"i": 3, "f": 2.5, "b": True, "s": "text", "u": "größe µm", "l": [1, 2, 3], "m": [1, 2.5]}
     values |= {"a": np.arange(4, dtype=">i2"), "x": np.float32(3), "e": "", "n": np.arange(0.0), "t": "a\nb"}

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import os
-import random
-import signal
-import subprocess
 import sys
-import textwrap
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import filelock
 import pytest
@@ -20,50 +14,7 @@ import pytest
 from safeh5.errors import InternalError, SessionLockedError
 from safeh5.storage import TargetLock
 from safeh5.storage import lock as lock_module
-
-needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX processes and locks")
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> str:
-    return str(tmp_path / "run.h5.safeh5.lock")
-
-
-class Child:
-    """A process that runs `script` with `lock = TargetLock(path)` and says lines to us."""
-
-    def __init__(self, path: str, script: str) -> None:
-        head = f"""
-            import os, signal, sys, time
-            from safeh5.storage.lock import TargetLock
-            path = {path!r}
-            lock = TargetLock(path)
-        """
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(head) + textwrap.dedent(script)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[2],
-        )
-
-    def hear(self) -> str:
-        return _pipe(self.process.stdout).readline().strip()
-
-    def tell(self) -> None:
-        _pipe(self.process.stdin).write("\n")
-        _pipe(self.process.stdin).flush()
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            _pipe(pipe).close()
-
-
-def _pipe(pipe: IO[str] | None) -> IO[str]:
-    assert pipe is not None
-    return pipe
+from tests.storage.holders import Child, needs_posix
 
 
 @pytest.fixture
@@ -223,9 +174,6 @@ def test_a_file_system_that_cannot_lock_is_an_error_never_a_soft_lock(
     assert not lock.held()
 
 
-# --- probes -------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("listed", [True, False])
 def test_a_probe_tells_held_from_free_with_and_without_the_kernels_list(
     path: str, monkeypatch: pytest.MonkeyPatch, listed: bool
@@ -276,135 +224,3 @@ def test_probes_never_make_an_opener_fail(path: str, monkeypatch: pytest.MonkeyP
         stop.set()
         for thread in threads:
             thread.join()
-
-
-# --- fork ---------------------------------------------------------------------------
-
-
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-
-
-@needs_fork
-def test_a_forked_child_cannot_release_the_lock_of_its_parent(path: str) -> None:
-    child = Child(
-        path,
-        """
-        lock.acquire()
-        pid = os.fork()
-        if pid == 0:
-            assert not lock.held()
-            lock.release(remove=True)
-            del lock
-            os._exit(0)
-        _, status = os.waitpid(pid, 0)
-        print(status, lock.held(), TargetLock.is_held(path), flush=True)
-        sys.stdin.readline()
-        """,
-    )
-    assert child.hear() == "0 True True"
-    with pytest.raises(SessionLockedError):
-        TargetLock(path).acquire()
-    child.kill()
-
-
-@needs_fork
-def test_a_forked_child_does_not_keep_the_lock_after_its_parent_died(path: str) -> None:
-    child = Child(
-        path,
-        """
-        lock.acquire()
-        pid = os.fork()
-        if pid == 0:
-            time.sleep(60)
-            os._exit(0)
-        print(pid, flush=True)
-        sys.stdin.readline()
-        """,
-    )
-    grandchild = int(child.hear())
-    try:
-        child.process.kill()
-        child.process.wait()
-        os.kill(grandchild, 0)
-        lock = TargetLock(path)
-        lock.acquire()
-        lock.release(remove=True)
-    finally:
-        os.kill(grandchild, signal.SIGKILL)
-        child.kill()
-
-
-@needs_fork
-def test_a_program_that_was_started_does_not_keep_the_lock(path: str) -> None:
-    child = Child(
-        path,
-        """
-        import subprocess
-        lock.acquire()
-        program = subprocess.Popen(["sleep", "60"], close_fds=False)
-        print(program.pid, flush=True)
-        sys.stdin.readline()
-        """,
-    )
-    program = int(child.hear())
-    try:
-        child.process.kill()
-        child.process.wait()
-        lock = TargetLock(path)
-        lock.acquire()
-        lock.release(remove=True)
-    finally:
-        os.kill(program, signal.SIGKILL)
-        child.kill()
-
-
-# --- the race -----------------------------------------------------------------------
-
-RACER = """
-    import fcntl, random
-    # A lock of another kind is the witness. It was opened first, and descriptors are closed in
-    # order, so a killed process drops the witness before the lock that is tried here.
-    witness = os.open(path + ".witness", os.O_RDWR | os.O_CREAT)
-    from safeh5.errors import SessionLockedError
-    print("ready", flush=True)
-    sys.stdin.readline()
-    end, won = time.monotonic() + 2.5, 0
-    while time.monotonic() < end:
-        try:
-            lock.acquire()
-        except SessionLockedError:
-            continue
-        try:
-            fcntl.lockf(witness, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            print("TWO HOLDERS", flush=True)
-            os._exit(1)
-        won += 1
-        time.sleep(random.choice([0, 0.0005, 0.003]))
-        fcntl.lockf(witness, fcntl.LOCK_UN)
-        lock.release(remove=random.random() < 0.7)
-    print("won", won, flush=True)
-"""
-
-
-@needs_posix
-def test_many_processes_race_and_only_one_ever_holds_the_lock(path: str) -> None:
-    racers = [Child(path, RACER) for _ in range(7)]
-    doomed = racers[:3]
-    assert [racer.hear() for racer in racers] == ["ready"] * 7
-    for racer in racers:
-        racer.tell()
-    # Holders are killed as they come, openers and releasers too.
-    for racer in doomed:
-        time.sleep(random.uniform(0.3, 0.6))
-        os.kill(racer.process.pid, signal.SIGKILL)
-    words = [racer.hear() for racer in racers]
-    for racer in racers:
-        racer.kill()
-    assert "TWO HOLDERS" not in words
-    survivors = [word for word in words if word.startswith("won")]
-    assert len(survivors) >= 4
-    assert sum(int(word.split()[1]) for word in survivors) > 100
-    lock = TargetLock(path)
-    lock.acquire()
-    lock.release(remove=True)
