@@ -2,6 +2,7 @@
 
 from safeh5.applier.applier import Applier
 from safeh5.applier.direct import AtHand
-from safeh5.applier.staging import Place, Staging
+from safeh5.applier.fence import Place
+from safeh5.applier.staging import Staging
 
 __all__ = ["Applier", "AtHand", "Place", "Staging"]

@@ -16,50 +16,25 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
 
 import h5py
 from h5py import h5d, h5f
 
 from safeh5.applier.applier import Applier
 from safeh5.applier.evictions import CACHE_KEPT, allow_evictions, forbid_evictions
+from safeh5.applier.failures import latched_error, telling
+from safeh5.applier.fence import Place, fenced
 from safeh5.applier.superblock import clear_open_mark
-from safeh5.errors import ApplyError, DiskFullError, NotHDF5Error, SafeH5Error
+from safeh5.errors import ApplyError, NotHDF5Error
 from safeh5.events import Progress, logger, silent
-from safeh5.journal.failures import NO_SPACE
 from safeh5.operations.control import FileCreation
-from safeh5.storage import Storage, TargetLock
-from safeh5.storage.copying import NoRoomError
+from safeh5.storage import TargetLock
 from safeh5.storage.interrupts import Uninterrupted
 from safeh5.storage.pager import Pager, forget_checkpoint, read_redo
 from safeh5.storage.redo import PAGE
 
-FENCE_SECONDS: Final = 60.0
 # h5py's own: the layer above replaces them for journaled files.
 _open_objects, _flush_file, _flush_dataset = h5f.get_obj_ids, h5f.flush, h5d.DatasetID.flush
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a staging file lies, and whose it is.
-
-    Attributes
-    ----------
-    storage : Storage
-        The disk.
-    path : str
-        The staging file.
-    shown : str
-        The name that h5py shows for it: the target's.
-    session : bytes
-        Session id, 16 bytes.
-    """
-
-    storage: Storage
-    path: str
-    shown: str
-    session: bytes
 
 
 class Staging:
@@ -90,7 +65,7 @@ class Staging:
     @classmethod
     def create(cls, place: Place, creation: FileCreation) -> Staging:
         """An empty staging file, in the place of any left from before."""
-        with _fenced(place) as fence:
+        with fenced(place) as fence:
             forget_checkpoint(place.storage, place.path)
             below = Pager.create(place.storage, place.path, place.shown)
             return cls._open(place, fence, below, "w", creation)
@@ -108,7 +83,7 @@ class Staging:
         DiskFullError
             If there is no room for the copy.
         """
-        with _fenced(place) as fence:
+        with fenced(place) as fence:
             forget_checkpoint(place.storage, place.path)
             place.storage.copy_file(source, place.path, progress)
             below = Pager.open(place.storage, place.path, place.shown)
@@ -117,7 +92,7 @@ class Staging:
     @classmethod
     def over(cls, place: Place, source: str, creation: FileCreation) -> Staging:
         """`source` to look at, which takes no room and no time, and becomes a staging file by `own`."""
-        with _fenced(place) as fence:
+        with fenced(place) as fence:
             below = Pager.over(place.storage, source, place.shown)
             return cls._open(place, fence, below, "r+", creation)
 
@@ -126,7 +101,7 @@ class Staging:
         """The staging file as it was at its last checkpoint; None when it has none."""
         if not place.storage.exists(place.path):
             return None
-        with _fenced(place) as fence:
+        with fenced(place) as fence:
             redo = read_redo(place.storage, place.path, place.session)
             if redo is None:
                 fence.release(remove=True)
@@ -164,7 +139,7 @@ class Staging:
                     file.close()
             below.close()
             if latched is not None:
-                raise _latched(latched, below.path) from latched
+                raise latched_error(latched, below.path) from latched
             raise NotHDF5Error(f"HDF5 does not open the file: {error}", path=below.path) from error
 
     @property
@@ -181,7 +156,7 @@ class Staging:
             It could not be copied; it can still be looked at, and this be called again.
         """
         place, source = self._place, self._below.path
-        with _telling(place.path):
+        with telling(place.path):
             forget_checkpoint(place.storage, place.path)
             method = place.storage.copy_file(source, place.path, progress)
             logger.info("%s is copied (%s) to be changed", source, method.value)
@@ -217,7 +192,7 @@ class Staging:
     def check(self) -> None:
         """Raise if a write below libhdf5 has failed; the file is then lost, the journal is not."""
         if self._below.error is not None:
-            raise _latched(self._below.error, self.path) from self._below.error
+            raise latched_error(self._below.error, self.path) from self._below.error
 
     @property
     def held_bytes(self) -> int:
@@ -271,7 +246,7 @@ class Staging:
             ) from error
 
     def _checkpoint_below(self, applied: int) -> None:
-        with _telling(self.path):
+        with telling(self.path):
             clear_open_mark(self._below, self._userblock)
             self._below.checkpoint(self._place.storage, self._place.session, applied)
         self.applied = applied
@@ -314,71 +289,3 @@ class Staging:
             self.file.id._close_open_objects(h5f.OBJ_ALL & ~h5f.OBJ_FILE)
             self.file.id._close_open_objects(h5f.OBJ_FILE)
             self.file.close()
-
-
-def wait_for_orphan(place: Place) -> None:
-    """Wait until no applier of a session that was killed has the staging file open any more.
-
-    For those who read the file and take no fence, since they change nothing
-    there. They hold the lock of the target, so no other applier comes.
-
-    Raises
-    ------
-    SessionLockedError
-        It is still there after `FENCE_SECONDS`.
-    """
-    fence = TargetLock(place.path + ".lock")
-    with _telling(place.path):
-        if TargetLock.is_held(fence.path):
-            fence.acquire(FENCE_SECONDS)
-            fence.release(remove=True)
-
-
-@contextlib.contextmanager
-def _fenced(place: Place) -> Iterator[TargetLock]:
-    """The lock of the staging file, kept by the `Staging` that is made inside.
-
-    An applier whose session was killed may live on for a moment, in the middle
-    of a call of libhdf5. Nobody else opens its file before it is gone.
-    """
-    fence = TargetLock(place.path + ".lock")
-    with _telling(place.path):
-        fence.acquire(FENCE_SECONDS)
-        try:
-            yield fence
-        except BaseException:
-            fence.release(remove=True)
-            raise
-
-
-@contextlib.contextmanager
-def _telling(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, SafeH5Error):
-            raise
-        raise staging_failed(error, path) from error
-
-
-def _latched(error: BaseException, path: str) -> BaseException:
-    """What to raise for an error latched below libhdf5: an interrupt as it came."""
-    return staging_failed(error, path) if isinstance(error, OSError) else error
-
-
-def staging_failed(error: OSError, path: str) -> DiskFullError | ApplyError:
-    """The error for a failed disk below the staging file."""
-    safe = "The target is untouched and everything acknowledged is in the journal"
-    if error.errno in NO_SPACE:
-        needed, free = (error.needed, error.free) if isinstance(error, NoRoomError) else (None, 0)
-        detail = "" if needed is None else f"; {needed} bytes are needed and {free} are free"
-        return DiskFullError(
-            f"there is no room for the new HDF5 file: {error.strerror}{detail}",
-            path=path,
-            errno=error.errno,
-            needed=needed,
-            missing=None if needed is None else needed - free,
-            safe=safe,
-            hint="Free space and call again, or commit later with: safeh5 recover",
-        )
-    return ApplyError(f"the staging file cannot be written: {error.strerror}", path=path, safe=safe)

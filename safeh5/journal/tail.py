@@ -51,6 +51,7 @@ from safeh5.journal.format import (
 from safeh5.journal.segment import NewSegment, StrPath, SyncFailedError
 from safeh5.journal.tip import Tip
 from safeh5.options import MIB, Durability, JournalOptions
+from safeh5.storage.closing import Closes
 from safeh5.storage.files import Storage
 from safeh5.storage.handles import AppendFile
 from safeh5.storage.names import segment_name
@@ -61,7 +62,7 @@ _STILL_WRITTEN: Final = 16 * MIB
 DURABILITY: Final = {Durability.RECORD: 0, Durability.INTERVAL: 1, Durability.FLUSH: 2}
 
 
-class JournalTail:
+class JournalTail(Closes):
     """What `JournalWriter` is built on: frames go out here, and only here.
 
     Attributes

@@ -14,8 +14,7 @@ import os
 import threading
 import time
 from contextlib import suppress
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from safeh5._typing import Buffer
 from safeh5.errors import (
@@ -124,14 +123,6 @@ class JournalWriter(JournalTail):
         if scan.batch.open:
             writer.abort_batch(scan.batch.last)
         return writer
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def next_lsn(self) -> int:

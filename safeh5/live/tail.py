@@ -28,8 +28,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from safeh5.errors import InvalidTreeError, JournalGoneError, JournalPrunedError, LiveViewExpiredError
 from safeh5.journal.follow import Follower
@@ -41,6 +40,7 @@ from safeh5.live.source import Shown, Shows, current_session, open_newest, open_
 from safeh5.operations import codec
 from safeh5.operations.control import SessionRecord
 from safeh5.storage import Names, Storage, TargetLock
+from safeh5.storage.closing import Closes
 from safeh5.storage.snapshot import newest_checkpoint
 
 _SHORTEST: Final = 0.0005
@@ -49,7 +49,7 @@ _LOCK_SECONDS: Final = 0.2
 _BLOCK_BYTES: Final = 4 << 20
 
 
-class Tail(Iterator[TailItem]):
+class Tail(Closes, Iterator[TailItem]):
     """The items of a stream as they become durable; made by `LiveView.tail`.
 
     The iteration ends when the session has ended, or has stopped, after its
@@ -140,14 +140,6 @@ class Tail(Iterator[TailItem]):
         """Let go of everything; done twice is done once."""
         self._stop_following()
         self._close_shown()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         end = f", {self.ended}" if self.ended else ""

@@ -13,8 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import h5py
 
@@ -23,6 +22,7 @@ from safeh5.live.source import Shown, Shows, current_session, open_newest
 from safeh5.live.tail import Tail
 from safeh5.recovery.locking import require_name
 from safeh5.storage import Names, Storage, TargetLock
+from safeh5.storage.closing import Closes
 from safeh5.storage.pager import read_redo
 from safeh5.storage.snapshot import SnapshotFile, newest_checkpoint
 
@@ -42,7 +42,7 @@ class LiveState(StrEnum):
     """There is no session: it was committed or rolled back, or there was none. The target is all there is."""
 
 
-class LiveView(Mapping[str, Any]):
+class LiveView(Closes, Mapping[str, Any]):
     """What a session has written so far, read-only; made by `safeh5.live`.
 
     It can be used as an `h5py.File` that is open for reading: ``view["/a/b"]``,
@@ -273,14 +273,6 @@ class LiveView(Mapping[str, Any]):
             shown, self._shown = self._shown, None
             if shown is not None:
                 shown.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         shown = self._shown

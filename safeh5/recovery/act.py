@@ -28,19 +28,17 @@ from collections.abc import Callable
 from typing import Final
 
 from safeh5.applier import Staging
-from safeh5.applier.staging import wait_for_orphan
+from safeh5.applier.fence import wait_for_orphan
 from safeh5.errors import (
     ApplyError,
     DiskFullError,
-    RecoverError,
     SafeH5Error,
     TargetExistsError,
     TargetNotFoundError,
     recover_command,
 )
 from safeh5.events import Progress, logger, silent
-from safeh5.journal import JournalWriter, Kind, TornTail
-from safeh5.journal.failures import NO_SPACE
+from safeh5.journal import JournalWriter, Kind
 from safeh5.operations.control import (
     CommitRecord,
     ResumeRecord,
@@ -53,12 +51,14 @@ from safeh5.options import KIB, JournalOptions, VerifyLevel
 from safeh5.recovery import publish
 from safeh5.recovery.describe import damage_report, torn_report, unfinished_report
 from safeh5.recovery.evidence import Evidence
+from safeh5.recovery.failures import failed
 from safeh5.recovery.leftovers import release_reserve
 from safeh5.recovery.note import SalvageNote, write_note
 from safeh5.recovery.plan import Plan, Step
 from safeh5.recovery.replay import replay, room_needed, staging_place
 from safeh5.recovery.report import Action, Condition, Loss, RecoveryReport
 from safeh5.recovery.salvage import salvage
+from safeh5.recovery.torn import save_torn
 from safeh5.storage import AsideKind, Names, Storage
 from safeh5.storage.fingerprint import Fingerprint
 from safeh5.storage.pager import copy_checkpoint, forget_checkpoint, trim_checkpoint
@@ -119,7 +119,7 @@ class _Recovery:
             except BaseException as error:
                 self._leave_workshop()
                 if isinstance(error, OSError) and not isinstance(error, SafeH5Error):
-                    named = _failed(step, self.names, error)
+                    named = failed(step, self.names, error)
                     self._add_room(step, named)
                     raise named from error
                 self._add_room(step, error)
@@ -341,45 +341,3 @@ _STEPS: dict[Step, Callable[[_Recovery], None]] = {
     Step.MARK_ROLLBACK: _Recovery.mark_rollback,
     Step.SET_ASIDE: _Recovery.set_aside,
 }
-
-
-def _failed(step: Step, names: Names, error: OSError) -> SafeH5Error:
-    """The error for a disk that failed in the middle of a step."""
-    what = f"recovery could not {step.value}: {error.strerror or error}"
-    safe = "What was acknowledged is in the journal"
-    if error.errno in NO_SPACE:
-        hint = "Free space and run the command again"
-        return DiskFullError(what, errno=error.errno, path=names.target, safe=safe, hint=hint)
-    return RecoverError(what, path=names.target, safe=safe, hint="See to the disk and run the command again")
-
-
-def save_torn(storage: Storage, evidence: Evidence) -> str | None:
-    """Copy the torn end of the journal to a file beside the target; returns its path.
-
-    The bytes were never acknowledged, and they stay in their segment too until
-    the session ends. They are kept because nothing is thrown away silently.
-    """
-    scan = evidence.scan
-    if scan is None or scan.torn is None:
-        return None
-    kept = evidence.names.torn(scan.session_id, scan.torn.segment, scan.torn.offset)
-    try:
-        return kept if _save_tail(storage, evidence.names, scan.torn, kept) else None
-    except OSError as error:
-        raise _failed(Step.SAVE_TORN, evidence.names, error) from error
-
-
-def _save_tail(storage: Storage, names: Names, torn: TornTail, kept: str) -> bool:
-    """Write the bytes of `torn` to the file `kept`, durably; False when they are all zero."""
-    with storage.map(names.segment(torn.segment)) as mapped:
-        tail = bytes(mapped.view[torn.offset : torn.offset + torn.size])
-    if not tail.strip(b"\0"):
-        return False
-    if storage.exists(kept):
-        storage.unlink(kept)
-    storage.write_new(kept, tail)
-    if storage.exists(names.target):
-        # The bytes are the target's to be: nobody reads them who may not read that.
-        storage.copy_metadata(names.target, kept)
-    storage.sync_directory(names.directory)
-    return True

@@ -7,8 +7,7 @@ cannot: what was written before is in the checkpoint and nowhere else.
 
 from __future__ import annotations
 
-from safeh5.applier import Staging
-from safeh5.applier.staging import Place
+from safeh5.applier import Place, Staging
 from safeh5.errors import CheckpointLostError, JournalError, NotHDF5Error, recover_command
 from safeh5.events import logger
 from safeh5.journal import JournalScan, Kind

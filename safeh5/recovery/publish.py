@@ -22,7 +22,7 @@ Invariants
 
 from __future__ import annotations
 
-from safeh5.applier.staging import staging_failed
+from safeh5.applier.failures import staging_failed
 from safeh5.errors import LockLostError, VerificationError
 from safeh5.events import Progress, logger
 from safeh5.operations.control import SessionRecord

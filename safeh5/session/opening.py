@@ -44,13 +44,14 @@ from safeh5.options import (
     OnError,
     VerifyLevel,
 )
-from safeh5.recovery.act import carry_out, save_torn
+from safeh5.recovery.act import carry_out
 from safeh5.recovery.classify import classify, explain, target_state
 from safeh5.recovery.evidence import Evidence, examine
 from safeh5.recovery.leftovers import remove_leftovers
 from safeh5.recovery.locking import lock_target, require_file, require_name
 from safeh5.recovery.plan import corrupt_journal, make_plan, require_checkpoint
 from safeh5.recovery.report import Action, Condition, TargetState
+from safeh5.recovery.torn import save_torn
 from safeh5.session.beside import Beside
 from safeh5.session.disk import DiskWatch
 from safeh5.session.log import BatchLog

@@ -8,7 +8,7 @@ import h5py
 
 from safeh5._typing import Buffer
 from safeh5.applier import AtHand
-from safeh5.applier.staging import staging_failed
+from safeh5.applier.failures import staging_failed
 from safeh5.errors import InternalError, SessionStateError
 from safeh5.journal import Placed
 from safeh5.operations.control import SessionRecord

@@ -17,9 +17,10 @@ import filelock
 
 from safeh5._typing import Buffer
 from safeh5.storage import platform
+from safeh5.storage.closing import Closes
 
 
-class OpenFile:
+class OpenFile(Closes):
     """A descriptor that is closed once, and by a ``with`` block too.
 
     Attributes
@@ -65,14 +66,6 @@ class OpenFile:
         """Give the descriptor to the caller, who closes it; this object is closed."""
         fd, self._fd = self._fd, -1
         return fd
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path!r}{' closed' if self.closed else ''}>"

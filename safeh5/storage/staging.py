@@ -47,10 +47,11 @@ import io
 import os
 import weakref
 from collections.abc import Callable, Generator
-from types import NoneType, TracebackType
+from types import NoneType
 from typing import Any, ClassVar, Final, Self
 
 from safeh5.errors import SafeH5Error, StagingReadError
+from safeh5.storage.closing import Closes
 from safeh5.storage.files import Storage, StrPath
 from safeh5.storage.handles import RandomFile
 
@@ -71,7 +72,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_fork)
 
 
-class StagingFile:
+class StagingFile(Closes):
     """A file object for h5py that never fails.
 
     Parameters
@@ -164,14 +165,6 @@ class StagingFile:
         """Close the file, after libhdf5 has. Nothing is made durable by that."""
         self.tells_reads = False
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return self._shown
