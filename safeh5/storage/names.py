@@ -168,13 +168,6 @@ class Names:
         """The ``.new-`` and ``.trash-`` directories of this target that exist."""
         return tuple(path for path in _entries(self.directory) if _leftover_target(path) == self.target)
 
-    def asides(self) -> tuple[str, ...]:
-        """The sidecars of this target that were kept aside."""
-        plain = self.target + SUFFIX
-        return tuple(
-            path for path in _entries(self.directory) if path != plain and _target_of(path) == self.target
-        )
-
     def _hidden(self, purpose: str, session_id: bytes) -> str:
         directory, name = os.path.split(self.target)
         return os.path.join(directory, f".{name}{SUFFIX}.{purpose}-{_id8(session_id)}")

@@ -99,11 +99,6 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
         return " ".join(words)
 
     @property
-    def is_here(self) -> bool:
-        """Whether this page was written on this machine since it last booted."""
-        return self.host == _printable(socket.gethostname()) and self.boot_id == boot_id()
-
-    @property
     def is_gone(self) -> bool:
         """Whether the process is known to have ended; another may have its number by now."""
         if self.host != _printable(socket.gethostname()):

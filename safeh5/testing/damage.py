@@ -150,27 +150,20 @@ def files_of(directory: str | os.PathLike[str]) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in Path(directory).iterdir() if path.is_file()}
 
 
-def random_damage(
-    chance: random.Random, directory: str | os.PathLike[str], others: Sequence[Path] = (), weight: str = ""
-) -> Damage:
+def draw_damage(chance: random.Random, sizes: Mapping[str, int], others: int = 0, weight: str = "") -> Damage:
     """A damage drawn without Hypothesis: for the long run, where speed counts and nothing is shrunk.
 
     Parameters
     ----------
     chance : random.Random
         Decides.
-    directory : path-like
-        Whose files.
-    others : sequence of Path
-        See `Damage.apply`.
+    sizes : mapping
+        Name of each file to its size: see `files_of`.
+    others : int
+        How many other directories there are: see `Damage.apply`.
     weight : str
         Files whose names begin so are drawn twice as often as all others together.
     """
-    return draw_damage(chance, files_of(directory), len(others), weight)
-
-
-def draw_damage(chance: random.Random, sizes: Mapping[str, int], others: int = 0, weight: str = "") -> Damage:
-    """The same for files whose names and sizes are known, and so many other directories."""
     preferred = sorted(name for name in sizes if weight and name.startswith(weight))
     file = chance.choice(preferred if preferred and chance.random() < 2 / 3 else sorted(sizes))
     kinds = [kind for kind in Kind if others or not kind.needs_other]

@@ -67,7 +67,7 @@ def test_a_sidecar_kept_aside_leads_to_the_original_target(target: str, kind: As
     assert (names.target, names.sidecar, names.is_aside) == (target, aside, True)
     assert names.lock == target + ".safeh5.lock"
     assert names.segment(2).startswith(aside)
-    assert Names.of(target).asides() == (aside,)
+    assert [found.sidecar for found in find_sidecars(os.path.dirname(target))] == [aside]
 
 
 def test_a_file_with_the_name_of_a_sidecar_is_a_target(target: str) -> None:

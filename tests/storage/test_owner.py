@@ -16,7 +16,7 @@ def test_the_page_reads_back_as_it_was_written(tmp_path: Path) -> None:
     Storage().write_new(tmp_path / "owner.json", owner.to_json())
     assert Owner.read(Storage(), tmp_path / "owner.json") == owner
     assert owner.pid == os.getpid()
-    assert owner.is_here
+    assert not owner.is_gone
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,8 @@ def test_a_command_line_of_any_bytes_gives_a_page(monkeypatch: pytest.MonkeyPatc
     assert len(owner.command) <= 500
 
 
-def test_after_a_reboot_the_owner_is_not_here() -> None:
+def test_after_a_reboot_the_owner_is_gone_and_of_another_machine_nothing_is_known() -> None:
     owner = Owner.current()
-    assert not Owner(pid=owner.pid, host=owner.host, boot_id="another boot").is_here
-    assert not Owner(pid=owner.pid, host="another host", boot_id=owner.boot_id).is_here
+    assert not owner.is_gone
+    assert Owner(pid=owner.pid, host=owner.host, boot_id="another boot").is_gone
+    assert not Owner(pid=owner.pid, host="another host", boot_id="another boot").is_gone
