@@ -111,16 +111,16 @@ def test_a_disk_that_fills_at_any_call_neither_crashes_libhdf5_nor_goes_unnotice
     script = f"""
         import sys
         from pathlib import Path
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
-        import test_staging
-        test_staging._fail_each_call({mode!r}, Path({str(tmp_path / "f")!r}))
+        sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+        from tests.storage.test_staging_latch import fail_each_call
+        fail_each_call({mode!r}, Path({str(tmp_path / "f")!r}))
     """
     done = _run(script)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 50
 
 
-def _fail_each_call(mode: str, path: Path) -> None:
+def fail_each_call(mode: str, path: Path) -> None:
     count = 0
     for fault, libver in _faults(mode, path):
         storage = FaultyStorage(fault)
