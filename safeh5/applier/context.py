@@ -6,6 +6,7 @@ from typing import Any
 
 from h5py import h5d, h5f, h5g, h5i, h5o, h5p, h5r, h5t
 
+from safeh5.operations.model import NewLink
 from safeh5.operations.values import StoredReference, decode_space
 from safeh5.options import KIB
 
@@ -73,9 +74,11 @@ class Context:
         self._datasets.clear()
         self._last = ("", None)
 
-    def lcpl(self, path: str) -> h5p.PropLCID:
-        """Link creation properties for `path`: missing groups are made, names are UTF-8."""
-        return self._lcpl[h5t.CSET_ASCII if path.isascii() else h5t.CSET_UTF8]
+    def lcpl(self, op: NewLink) -> h5p.PropLCID:
+        """Link creation properties for the link that `op` makes; missing groups are made."""
+        if op.charset is None:
+            return self._lcpl[h5t.CSET_ASCII if op.path.isascii() else h5t.CSET_UTF8]
+        return self._lcpl.get(op.charset) or _link_plist(op.charset)
 
     def reference(self, stored: StoredReference) -> h5r.Reference:
         """The h5py reference that `stored` means in this file."""

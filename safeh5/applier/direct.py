@@ -167,7 +167,7 @@ class NewObject:
 
     def apply(self, context: Context, operation: model.CreateGroup | model.CreateDataset) -> None:
         """Make it."""
-        lcpl = context.lcpl(operation.path)
+        lcpl = context.lcpl(operation)
         if isinstance(operation, model.CreateGroup):
             self.made = _create_group(self.group, self.leaf, lcpl=lcpl, gcpl=make_gcpl(operation))
             return
@@ -216,7 +216,8 @@ class NewDataset:
 
     def apply(self, context: Context, operation: model.CreateDataset | model.Many) -> None:
         """Make it; if HDF5 does not take the values there is no dataset either."""
-        lcpl = context.lcpl(operation.path)
+        create: Any = operation.operations[0] if isinstance(operation, model.Many) else operation
+        lcpl = context.lcpl(create)
         made = _create_dataset(self.group, self.leaf, self.stored, self.space, self.dcpl, lcpl=lcpl)
         try:
             if self.values is not None:

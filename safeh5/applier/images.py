@@ -50,12 +50,12 @@ def copy_in(context: Context, op: model.CopyIn, payload: Buffer) -> None:
     with h5py.File(_Image(payload), "r") as image:
         pointed = sorted(name.encode() for name in image if name.encode() != COPIED)
         if not pointed:
-            h5o.copy(image.id, COPIED, root, path, plist, lcpl=context.lcpl(op.path))
+            h5o.copy(image.id, COPIED, root, path, plist, lcpl=context.lcpl(op))
             return
         # All at once, so that references among them lead to the copies; HDF5 would name those
         # that only references lead to after their address, which is another one each time.
         h5o.copy(image.id, b"/", root, _MEANWHILE, plist)
-    root.links.move(_MEANWHILE + b"/" + COPIED, root, path, lcpl=context.lcpl(op.path))
+    root.links.move(_MEANWHILE + b"/" + COPIED, root, path, lcpl=context.lcpl(op))
     for name in pointed:
         root.links.move(_MEANWHILE + b"/" + name, root, _free(context, name))
     root.unlink(_MEANWHILE)

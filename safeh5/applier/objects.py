@@ -16,7 +16,7 @@ from safeh5.operations.values import decode_space, decode_type
 
 def create_group(context: Context, op: model.CreateGroup, payload: Buffer) -> None:
     """Make a group; HDF5 refuses if something stands there."""
-    made = h5g.create(context.root, op.path.encode(), lcpl=context.lcpl(op.path), gcpl=make_gcpl(op))
+    made = h5g.create(context.root, op.path.encode(), lcpl=context.lcpl(op), gcpl=make_gcpl(op))
     context.made(op.path, made)
 
 
@@ -29,7 +29,7 @@ def create_dataset(context: Context, op: model.CreateDataset, payload: Buffer) -
         _shared_type(context, op.type, op.committed_type),
         decode_space(op.space),
         _dcpl(op.layout),
-        lcpl=context.lcpl(op.path),
+        lcpl=context.lcpl(op),
     )
     context.made(op.path, made)
 
@@ -51,25 +51,23 @@ def _shared_type(context: Context, encoded: bytes, committed: str | None) -> h5t
 
 def commit_datatype(context: Context, op: model.CommitDatatype, payload: Buffer) -> None:
     """Make a committed datatype, of a copy: committing changes the type object itself."""
-    decode_type(op.type).copy().commit(context.root, op.path.encode(), lcpl=context.lcpl(op.path))
+    decode_type(op.type).copy().commit(context.root, op.path.encode(), lcpl=context.lcpl(op))
 
 
 def create_soft_link(context: Context, op: model.CreateSoftLink, payload: Buffer) -> None:
     """Make a soft link."""
-    context.root.links.create_soft(op.path.encode(), op.target.encode(), lcpl=context.lcpl(op.path))
+    context.root.links.create_soft(op.path.encode(), op.target.encode(), lcpl=context.lcpl(op))
 
 
 def create_hard_link(context: Context, op: model.CreateHardLink, payload: Buffer) -> None:
     """Give an object another name."""
-    context.root.links.create_hard(
-        op.path.encode(), context.root, op.target.encode(), lcpl=context.lcpl(op.path)
-    )
+    context.root.links.create_hard(op.path.encode(), context.root, op.target.encode(), lcpl=context.lcpl(op))
 
 
 def create_external_link(context: Context, op: model.CreateExternalLink, payload: Buffer) -> None:
     """Make a link into another file, which is not looked at."""
     context.root.links.create_external(
-        op.path.encode(), op.filename.encode(), op.target.encode(), lcpl=context.lcpl(op.path)
+        op.path.encode(), op.filename.encode(), op.target.encode(), lcpl=context.lcpl(op)
     )
 
 
@@ -82,16 +80,14 @@ def delete(context: Context, op: model.Delete, payload: Buffer) -> None:
 def move(context: Context, op: model.Move, payload: Buffer) -> None:
     """Rename a link."""
     context.forget()
-    context.root.links.move(op.source.encode(), context.root, op.path.encode(), lcpl=context.lcpl(op.path))
+    context.root.links.move(op.source.encode(), context.root, op.path.encode(), lcpl=context.lcpl(op))
 
 
 def copy(context: Context, op: model.Copy, payload: Buffer) -> None:
     """Copy an object within the file."""
     plist = h5p.create(h5p.OBJECT_COPY)
     plist.set_copy_object(op.flags)
-    h5o.copy(
-        context.root, op.source.encode(), context.root, op.path.encode(), plist, lcpl=context.lcpl(op.path)
-    )
+    h5o.copy(context.root, op.source.encode(), context.root, op.path.encode(), plist, lcpl=context.lcpl(op))
 
 
 def set_comment(context: Context, op: model.SetComment, payload: Buffer) -> None:

@@ -101,6 +101,8 @@ def _set_plain_value(owner: Any, path: str, name: Any, data: Any, dtype: Any, do
     if value is None:
         return False
     raw, name = (name.encode(), name) if kind is str else (name, text(name, door))
+    if b"\0" in raw:
+        return False
     array, kept, payload, packed = value
     space, encoded = plain.space(array.shape)
     operation = model.SetAttribute(path=path, name=name, type=kept.encoded, space=encoded, packed=packed)
@@ -300,7 +302,7 @@ def delete(
     if path is None:
         native.delete_attribute(owner, name)
         return
-    if name is None or not native.attribute_exists(owner, name):
+    if not name or name.startswith(b"\0") or not native.attribute_exists(owner, name):
         refused(native.delete_attribute, owner, name)
     owner.door.record(model.DeleteAttribute(path=path, name=text(name, owner.door)))
 

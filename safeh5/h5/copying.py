@@ -16,7 +16,7 @@ from h5py import h5g, h5l, h5o, h5p
 from safeh5.h5 import native
 from safeh5.h5.door import Door, refused
 from safeh5.h5.ids import Journaled
-from safeh5.h5.links import free_place
+from safeh5.h5.links import charset_of, free_place
 from safeh5.h5.paths import object_path
 from safeh5.operations import model
 
@@ -40,14 +40,15 @@ def copy(
     if place is None or not _is_there(src_loc, src_name):
         refused(native.copy, src_loc, src_name, dst_loc, dst_name, copypl, lcpl)
     flags = 0 if copypl is None else copypl.get_copy_object()
+    charset = charset_of(place.path, lcpl)
     if not door.holds(src_loc) or flags & _UNREPEATABLE:
-        door.record(model.CopyIn(path=place.path), _image(src_loc, src_name, flags))
+        door.record(model.CopyIn(path=place.path, charset=charset), _image(src_loc, src_name, flags))
         return
     source = object_path(src_loc, src_name, door)
     if source is None:
-        door.record(model.CopyIn(path=place.path), _image(src_loc, src_name, flags))
+        door.record(model.CopyIn(path=place.path, charset=charset), _image(src_loc, src_name, flags))
     else:
-        door.record(model.Copy(path=place.path, source=source, flags=flags))
+        door.record(model.Copy(path=place.path, charset=charset, source=source, flags=flags))
 
 
 def _followed(loc: Any, name: bytes) -> tuple[Any, bytes]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from weakref import WeakValueDictionary
 
-from h5py import h5f, h5p
+from h5py import h5f, h5i, h5p
 
 from safeh5._typing import Buffer
 from safeh5.applier import AtHand
@@ -145,12 +145,13 @@ class Door:
         """
         if self.recorder.ended or os.getpid() != self._pid:
             return  # in a fork the file is its parent's
+        last = objects or not _is_shared(handle)
         if self.recorder.commits and self._is_last(handle, objects=objects):
             self.exposed.record(self)
             self.recorder.close()
         elif not self.is_lost:
             close_plainly(handle, objects=objects)
-        self.handle(handle.number).closed = True
+        self.handle(handle.number).closed = last
         # As h5py does when a file is closed: what is left of it says so, in h5py's words.
         native.nonlocal_close()
         if not self.recorder.ended:
@@ -183,6 +184,8 @@ class Door:
         if self.is_lost:
             # Whoever went on after that has the file open anew.
             return not any(door.recorder is self.recorder for door in doors() if not door.is_lost)
+        if not objects and _is_shared(handle):
+            return False
         own = h5f.get_obj_count(handle, h5f.OBJ_ALL | h5f.OBJ_LOCAL) if objects else 1
         applier = h5f.get_obj_count(self.file_id, h5f.OBJ_ALL | h5f.OBJ_LOCAL)
         return bool(h5f.get_obj_count(self.file_id, h5f.OBJ_ALL) <= applier + own)
@@ -222,6 +225,11 @@ def doors() -> list[Door]:
 def door_of(oid: Any) -> Door | None:
     """The door of the file that a plain identifier belongs to, if it is journaled."""
     return _doors.get(oid.fileno)
+
+
+def _is_shared(handle: Any) -> bool:
+    """Whether there are more users of the same number: ``x.file`` gives another object of it."""
+    return bool(native.is_valid(handle) and h5i.get_ref(handle) > 1)
 
 
 def close_plainly(handle: Any, *, objects: bool) -> None:

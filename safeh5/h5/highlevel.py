@@ -8,17 +8,19 @@ when an exception leaves the block.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import h5py
 import numpy as np
 from h5py import h5t
 
-from safeh5.h5 import native
-from safeh5.h5.door import refused
-from safeh5.h5.links import makes_groups
-from safeh5.h5.objects import commit_type
-from safeh5.h5.paths import path_of, place_of
+from safeh5.errors import SafeH5Error
+from safeh5.h5 import native, objects
+from safeh5.h5.door import Door, refused
+from safeh5.h5.links import free_place
+from safeh5.h5.paths import NOT_THERE, Place, has_link, path_of
+from safeh5.operations import model
 
 
 def group_setitem(group: Any, name: Any, obj: Any) -> None:
@@ -26,7 +28,7 @@ def group_setitem(group: Any, name: Any, obj: Any) -> None:
     with native.phil:
         if isinstance(obj, np.dtype):
             raw, lcpl = group._e(name, lcpl=True)
-            commit_type(group.id, raw, h5t.py_create(obj, logical=True), lcpl)
+            objects.commit_type(group.id, raw, h5t.py_create(obj, logical=True), lcpl)
         elif isinstance(obj, h5py.HLObject):
             _link(group, name, obj)
         elif isinstance(obj, (h5py.SoftLink, h5py.ExternalLink)):
@@ -47,10 +49,26 @@ def _link(group: Any, name: Any, obj: Any) -> None:
 
 def _create(group: Any, name: Any, value: Any) -> None:
     raw, lcpl = group._e(name, lcpl=True)
-    place = place_of(group.id, raw, group.id.door)
-    if place is not None and (place.taken or (place.group is None and not makes_groups(lcpl))):
+    place = free_place(group.id, raw, lcpl, group.id.door)
+    if place is None:
         refused(native.link, group.id, group.id, raw, lcpl=lcpl)
-    group.create_dataset(name, data=value)
+    try:
+        if place.group is not None and type(name) is str and name.isascii():
+            group.create_dataset(name, data=value)
+        else:
+            with objects.naming(raw, lcpl):
+                group.create_dataset(None, data=value)
+    except Exception:
+        _take_back(place, group.id.door)
+        raise
+
+
+def _take_back(place: Place, door: Door) -> None:
+    """Remove what was made before the values were refused: h5py links the dataset when it has them."""
+    # What the disk or the session says now is said of the first error already.
+    with contextlib.suppress(SafeH5Error, *NOT_THERE):
+        if has_link(door.file_id, place.first.encode()):
+            door.record(model.Delete(path=place.first))
 
 
 def file_exit(file: Any, kind: Any, error: BaseException | None, trace: Any) -> None:

@@ -268,7 +268,9 @@ class FileID(GroupID, h5f.FileID):  # type: ignore[misc]
         with it. ``File.close()`` must still commit then, or say why it cannot,
         and not take the file for closed.
         """
-        return not self.is_lost or not (self.recorder.ended or self.door.handle(self.number).closed)
+        if not self.is_lost:
+            return True
+        return self.door.is_lost and not (self.recorder.ended or self.door.handle(self.number).closed)
 
     @property
     def is_lost(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from h5py import h5g
+from h5py import h5g, h5t
 
 from safeh5.h5 import native
 from safeh5.h5.door import Door, refused
@@ -15,17 +15,28 @@ from safeh5.operations import model
 Native = Callable[..., None]
 
 
-def free_place(group: Any, name: bytes, lcpl: Any, door: Door) -> Place | None:
-    """Where a new link goes; None if HDF5 would refuse it.
+def free_place(
+    group: Any, name: bytes, lcpl: Any, door: Door, what: str = "a link", hint: str | None = None
+) -> Place | None:
+    """Where a new link goes; None if HDF5 would refuse it, and do nothing else.
 
     Groups on the way are made only where the link creation properties say so.
     """
     place = place_of(group, name, door)
     if place is None:
-        door.refuse("a link in a group that is not in the file")
+        door.refuse(f"{what} in a group that is not in the file", hint=hint)
     if place.taken or (place.group is None and not makes_groups(lcpl)):
         return None
+    if place.leaf == b".":
+        # HDF5 says so too, but only when it has made the groups on the way.
+        raise ValueError(f"Unable to make {what} ({place.path} ends with no name)")
     return place
+
+
+def charset_of(path: str, lcpl: Any) -> int | None:
+    """How the name of a new link is marked, if its path does not say it; HDF5's default is ASCII."""
+    charset: int = h5t.CSET_ASCII if lcpl is None else lcpl.get_char_encoding()
+    return None if charset == (h5t.CSET_ASCII if path.isascii() else h5t.CSET_UTF8) else charset
 
 
 def makes_groups(lcpl: Any) -> bool:
@@ -44,7 +55,8 @@ def create_hard(
     target = object_path(source, source_name, door)
     if target is None:
         door.refuse("a second name for an object that is not in the file", place.path)
-    door.record(model.CreateHardLink(path=place.path, target=target))
+    charset = charset_of(place.path, lcpl)
+    door.record(model.CreateHardLink(path=place.path, charset=charset, target=target))
 
 
 def create_soft(group: Any, new_name: bytes, target: bytes, lcpl: Any, native_create: Native) -> None:
@@ -53,7 +65,8 @@ def create_soft(group: Any, new_name: bytes, target: bytes, lcpl: Any, native_cr
     place = free_place(group, new_name, lcpl, door)
     if place is None:
         refused(native_create, new_name, target, lcpl)
-    door.record(model.CreateSoftLink(path=place.path, target=text(target, door)))
+    charset = charset_of(place.path, lcpl)
+    door.record(model.CreateSoftLink(path=place.path, charset=charset, target=text(target, door)))
 
 
 def create_external(
@@ -65,7 +78,10 @@ def create_external(
     if place is None:
         refused(native_create, new_name, filename, target, lcpl)
     operation = model.CreateExternalLink(
-        path=place.path, filename=text(filename, door), target=text(target, door)
+        path=place.path,
+        charset=charset_of(place.path, lcpl),
+        filename=text(filename, door),
+        target=text(target, door),
     )
     door.record(operation)
 
@@ -83,7 +99,7 @@ def move(
         refused(native_move, source, destination_group, destination, lcpl)
     if place.path.startswith(found.path + "/"):
         raise ValueError(f"Unable to move link ({found.path} cannot be moved into itself)")
-    door.record(model.Move(path=place.path, source=found.path))
+    door.record(model.Move(path=place.path, charset=charset_of(place.path, lcpl), source=found.path))
 
 
 def _is_link(place: Place) -> bool:
@@ -112,10 +128,10 @@ def link(obj: Any, loc: Any, name: bytes, lcpl: Any = None, lapl: Any = None) ->
     place = free_place(loc, name, lcpl, door)
     if place is None:
         refused(native.link, obj, loc, name, lcpl=lcpl, lapl=lapl)
-    target = path_of(obj, door)
+    target, charset = path_of(obj, door), charset_of(place.path, lcpl)
     if target is not None:
-        door.record(model.CreateHardLink(path=place.path, target=target))
+        door.record(model.CreateHardLink(path=place.path, charset=charset, target=target))
         return
     from safeh5.h5 import unlinked
 
-    unlinked.record(obj, place.path, door)
+    unlinked.record(obj, place.path, door, charset)

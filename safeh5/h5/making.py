@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import h5py
 import msgspec
 import numpy as np
+from h5py import h5t
 
 from safeh5.applier.direct import NewDataset, NewObject
 from safeh5.h5 import native, remembered
@@ -92,7 +93,7 @@ def _asked(shape: Any, dtype: Any, data: Any) -> Asked | None:
 def _dataset_spot(group: Any, name: str) -> Spot | None:
     if "/" in name.lstrip("/"):
         above, name = name.rsplit("/", 1)
-        group = group.require_group(above or "/")
+        group = group.require_group(above.encode() or b"/")  # as h5py, which marks the names
     return _spot(group, name)
 
 
@@ -115,7 +116,11 @@ def _created(spot: Spot, asked: Asked, made: remembered.Made) -> Any:
     """Record a dataset, with its values if there are any; its identifier."""
     group, leaf, path, door = spot
     stored, value = asked.kept, asked.value
-    create = model.CreateDataset(path=path, type=stored.encoded, space=made.encoded, layout=made.layout)
+    # h5py gives `h5d.create` no properties of the link.
+    charset = None if path.isascii() else h5t.CSET_ASCII
+    create = model.CreateDataset(
+        path=path, charset=charset, type=stored.encoded, space=made.encoded, layout=made.layout
+    )
     if value is None:
         at = NewDataset(group, leaf, stored.stored, made.space, made.dcpl)
         door.record(create, b"", at)
@@ -145,7 +150,8 @@ def create_group(group: Any, name: Any, *args: Any, **kwds: Any) -> Any:
 def _created_group(spot: Spot, made: model.CreateGroup) -> Any:
     group, leaf, path, door = spot
     at = NewObject(group, leaf)
-    door.record(msgspec.structs.replace(made, path=path), b"", at)
+    charset = h5t.CSET_ASCII if leaf.isascii() and not path.isascii() else None
+    door.record(msgspec.structs.replace(made, path=path, charset=charset), b"", at)
     found = adopt(native.open_group(group, leaf) if at.made is None else at.made, door, group.number)
     found.known = door.recorder.epoch, path
     return found

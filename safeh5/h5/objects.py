@@ -6,7 +6,8 @@ calls it when an argument is an identifier of a journaled file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from h5py import h5p, h5s, h5t
@@ -15,9 +16,9 @@ from safeh5.applier.direct import NewObject
 from safeh5.h5 import native, remembered
 from safeh5.h5.door import Door, refused
 from safeh5.h5.ids import Journaled, adopt, adopt_here
-from safeh5.h5.links import makes_groups
+from safeh5.h5.links import charset_of, free_place
 from safeh5.h5.lowering import shared_type, try_dataset
-from safeh5.h5.paths import Place, object_path, path_of, place_of, text
+from safeh5.h5.paths import Place, object_path, path_of, text
 from safeh5.operations import model
 from safeh5.operations.properties import read_phase
 
@@ -72,21 +73,38 @@ def create_group(loc: Any, name: bytes | None, lcpl: Any = None, gcpl: Any = Non
     if place is None:
         refused(native.create_group, loc, name, lcpl=lcpl, gcpl=gcpl)
     at = _at_hand(place)
-    door.record(operation := _group(place.path, gcpl), at=at)
+    door.record(operation := group_of(place.path, gcpl, charset_of(place.path, lcpl)), at=at)
     remembered.note_group(operation)
     return _adopted(at, place, loc) or adopt(native.open_group(loc, place.path.encode()), door, loc.number)
 
 
-def _group(path: str, gcpl: Any) -> model.CreateGroup:
+def group_of(path: str, gcpl: Any, charset: int | None) -> model.CreateGroup:
+    """The operation that makes a group with these creation properties."""
     if gcpl is None:
-        return model.CreateGroup(path=path)
+        return model.CreateGroup(path=path, charset=charset)
     return model.CreateGroup(
         path=path,
+        charset=charset,
         link_order=gcpl.get_link_creation_order(),
         attr_order=gcpl.get_attr_creation_order(),
         attr_phase=read_phase(gcpl),
         track_times=bool(gcpl.get_obj_track_times()),
     )
+
+
+_name: tuple[bytes, Any] | None = None
+"""What the next nameless dataset is going to be linked as; h5py's lock is held all the while."""
+
+
+@contextmanager
+def naming(name: bytes, lcpl: Any) -> Iterator[None]:
+    """Give the dataset that h5py makes without a name inside the block the one it would link it as."""
+    global _name
+    before, _name = _name, (name, lcpl)
+    try:
+        yield
+    finally:
+        _name = before
 
 
 def create_dataset(
@@ -99,7 +117,10 @@ def create_dataset(
     dapl: Any = None,
 ) -> Any:
     """`h5py.h5d.create`."""
+    global _name
     door: Door = loc.door
+    if name is None and _name is not None:
+        (name, lcpl), _name = _name, None
     if name is None:
         return adopt(native.create_dataset(loc, None, tid, space, dcpl, lcpl, dapl), door, loc.number)
     place = _free(loc, name, lcpl)
@@ -111,7 +132,12 @@ def create_dataset(
     _refuse_prefix(layout, dapl, place.path, door)
     extent = space.encode()
     operation = model.CreateDataset(
-        path=place.path, type=encoded, space=extent, layout=layout, committed_type=committed
+        path=place.path,
+        charset=charset_of(place.path, lcpl),
+        type=encoded,
+        space=extent,
+        layout=layout,
+        committed_type=committed,
     )
     at = _at_hand(place, tid, space, dapl) if committed is None or door.holds(tid) else None
     door.record(operation, at=at)
@@ -153,18 +179,13 @@ def commit_type(loc: Any, name: bytes, tid: h5t.TypeID, lcpl: Any = None) -> Non
     place = _free(loc, name, lcpl)
     if place is None:
         refused(tid.copy().commit, loc, name, lcpl=lcpl)
-    loc.door.record(model.CommitDatatype(path=place.path, type=tid.encode()))
+    charset = charset_of(place.path, lcpl)
+    loc.door.record(model.CommitDatatype(path=place.path, charset=charset, type=tid.encode()))
 
 
 def _free(loc: Any, name: bytes, lcpl: Any) -> Place | None:
     """Where a new object goes; None if HDF5 would refuse it."""
-    door: Door = loc.door
-    place = place_of(loc, name, door)
-    if place is None:
-        door.refuse("an object in a group that is not in the file", hint="Link the group first")
-    if place.taken or (place.group is None and not makes_groups(lcpl)):
-        return None
-    return place
+    return free_place(loc, name, lcpl, loc.door, "an object", "Link the group first")
 
 
 # --- copying and annotating ---------------------------------------------------------

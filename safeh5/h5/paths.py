@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _MANY: Final = 4096
 # h5py raises any of these for an object that is not there.
-_NOT_THERE = (KeyError, OSError, RuntimeError, ValueError)
+NOT_THERE = (KeyError, OSError, RuntimeError, ValueError)
 
 
 def path_of(oid: Any, door: Door) -> str | None:
@@ -93,17 +93,17 @@ def _searched(oid: Any, door: Door) -> bytes:
 def _is_at(oid: Any, name: bytes, door: Door) -> bool:
     try:
         there = native.get_objinfo(door.file_id, name)
-    except _NOT_THERE:
+    except NOT_THERE:
         return False
     return bool(there.fileno == door.fileno and there.objno == native.get_objinfo(oid).objno)
 
 
 def text(name: bytes | str, door: Door) -> str:
-    """A name as text; HDF5 allows any bytes, the journal UTF-8 only."""
+    """A name as text; HDF5 allows any bytes up to a zero, the journal UTF-8 only."""
     if isinstance(name, str):
         return name
     try:
-        return name.decode("utf-8")
+        return name.partition(b"\0")[0].decode("utf-8")
     except UnicodeDecodeError:
         door.refuse(f"the name {name!r}, which is not UTF-8,")
 
@@ -119,39 +119,49 @@ class Place:
     group : h5py identifier or None
         The object that holds, or would hold, the link; None when it is to be made.
     leaf : bytes
-        The last part of the name.
+        The last part of the name; ``.`` where the name ends with no link.
+    first : str
+        The path of the first link on the way that is to be made.
     """
 
     path: str
     group: Any
     leaf: bytes
+    first: str
 
     @property
     def taken(self) -> bool:
         """Whether there is a link, or there cannot be one."""
         if self.group is None:
             return False
-        return not isinstance(self.group, h5g.GroupID) or has_link(self.group, self.leaf)
+        return self.leaf == b"." or not isinstance(self.group, h5g.GroupID) or has_link(self.group, self.leaf)
 
 
-def place_of(loc: Any, name: bytes | str, door: Door) -> Place | None:
+def place_of(loc: Any, name: bytes, door: Door) -> Place | None:
     """What `name`, seen from `loc`, means; None if `loc` itself has no path.
 
     Raises
     ------
+    TypeError
+        As h5py, if `name` is no bytes.
     UnjournaledOperationError
         If the way goes through an external link.
     """
-    raw = name.encode() if isinstance(name, str) else name
-    parts = [part for part in raw.split(b"/") if part not in (b"", b".")]
-    group, missing = _descend(door.file_id if raw.startswith(b"/") else loc, parts[:-1], door)
+    if not isinstance(name, bytes):
+        raise TypeError(f"expected bytes, {type(name).__name__} found")
+    raw, _, _ = name.partition(b"\0")  # where it ends for HDF5
+    parts = [part for part in raw.split(b"/") if part]
+    leaf = parts.pop() if parts else b"."
+    on_the_way = [part for part in parts if part != b"."]
+    group, missing = _descend(door.file_id if raw.startswith(b"/") else loc, on_the_way, door)
     parent = path_of(group, door)
     if parent is None:
         return None
-    if not parts:
-        return Place(parent, group, b".")
-    names = [text(part, door) for part in (*missing, parts[-1])]
-    return Place("/".join((parent.rstrip("/"), *names)), None if missing else group, parts[-1])
+    if leaf == b"." and not missing:
+        return Place(parent, group, leaf, parent)
+    above = parent.rstrip("/")
+    names = [text(part, door) for part in (*missing, leaf)]
+    return Place("/".join((above, *names)), None if missing else group, leaf, f"{above}/{names[0]}")
 
 
 def _descend(group: Any, parts: list[bytes], door: Door) -> tuple[Any, list[bytes]]:
@@ -199,7 +209,7 @@ def describe(reference: h5r.Reference, door: Door) -> StoredReference | None:
         return None
     try:
         name = native.name_of_reference(reference, door.file_id)
-    except _NOT_THERE:
+    except NOT_THERE:
         name = None
     if not name:
         door.refuse("a reference to an object that is not in the file")

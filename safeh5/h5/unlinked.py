@@ -19,20 +19,19 @@ from safeh5.h5 import attributes, native
 from safeh5.h5.door import Door
 from safeh5.h5.lowering import shared_type
 from safeh5.h5.memory import Memory, read_memory
+from safeh5.h5.objects import group_of
 from safeh5.operations import model
 from safeh5.operations.properties import read_layout
 
 _BLOCK_BYTES = 8 * 1024 * 1024
 
 
-def record(obj: Any, path: str, door: Door) -> None:
-    """Record the nameless `obj` at `path`, and close its identifier."""
+def record(obj: Any, path: str, door: Door, charset: int | None = None) -> None:
+    """Record the nameless `obj` at `path`, and close its identifier; `charset` is that of its name."""
     if isinstance(obj, h5d.DatasetID):
-        _dataset(obj, path, door)
+        _dataset(obj, path, door, charset)
     elif isinstance(obj, h5g.GroupID) and len(obj) == 0:
-        plist = obj.get_create_plist()
-        links, attrs = plist.get_link_creation_order(), plist.get_attr_creation_order()
-        door.record(model.CreateGroup(path=path, link_order=links, attr_order=attrs))
+        door.record(group_of(path, obj.get_create_plist(), charset))
     else:
         hint = "Link it under the new name before it is unlinked under the old one"
         door.refuse("a new name for an unlinked object that holds others", path, hint)
@@ -40,12 +39,17 @@ def record(obj: Any, path: str, door: Door) -> None:
     obj._close()
 
 
-def _dataset(dataset: Any, path: str, door: Door) -> None:
+def _dataset(dataset: Any, path: str, door: Door, charset: int | None) -> None:
     tid, space = dataset.get_type(), dataset.get_space()
     encoded, committed = shared_type(tid, door)
     layout = read_layout(dataset.get_create_plist(), tid)
     operation = model.CreateDataset(
-        path=path, type=encoded, space=space.encode(), layout=layout, committed_type=committed
+        path=path,
+        charset=charset,
+        type=encoded,
+        space=space.encode(),
+        layout=layout,
+        committed_type=committed,
     )
     door.record(operation)
     if layout.virtual or layout.external or space.get_simple_extent_type() == h5s.NULL:

@@ -117,7 +117,17 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
 # --- objects and links ----------------------------------------------------------
 
 
-class CreateGroup(Operation, frozen=True):
+class NewLink(Operation, frozen=True, kw_only=True):
+    """Base of the operations that make a link at `path`.
+
+    `charset` is how the name is marked in the file, an ``H5T_CSET_*``; None
+    where the path says it: ASCII if all of it is, else UTF-8.
+    """
+
+    charset: int | None = None
+
+
+class CreateGroup(NewLink, frozen=True):
     """Make a group; the orders are ``H5P_CRT_ORDER_*`` flags of links and attributes.
 
     `attr_phase` is where attributes go over into dense storage and back, None
@@ -130,7 +140,7 @@ class CreateGroup(Operation, frozen=True):
     track_times: bool = False
 
 
-class CreateDataset(Operation, frozen=True):
+class CreateDataset(NewLink, frozen=True):
     """Make a dataset; `committed_type` names the committed datatype it shares."""
 
     type: bytes
@@ -139,25 +149,25 @@ class CreateDataset(Operation, frozen=True):
     committed_type: str | None = None
 
 
-class CommitDatatype(Operation, frozen=True):
+class CommitDatatype(NewLink, frozen=True):
     """Make a committed (named) datatype."""
 
     type: bytes
 
 
-class CreateSoftLink(Operation, frozen=True):
+class CreateSoftLink(NewLink, frozen=True):
     """Make a soft link to `target`, which need not exist."""
 
     target: str
 
 
-class CreateHardLink(Operation, frozen=True):
+class CreateHardLink(NewLink, frozen=True):
     """Give the object at `target` a second name."""
 
     target: str
 
 
-class CreateExternalLink(Operation, frozen=True):
+class CreateExternalLink(NewLink, frozen=True):
     """Make a link to `target` in the HDF5 file `filename`."""
 
     filename: str
@@ -168,20 +178,20 @@ class Delete(Operation, frozen=True):
     """Remove the link at `path`; the object goes with its last link."""
 
 
-class Move(Operation, frozen=True):
+class Move(NewLink, frozen=True):
     """Rename the link at `source` to `path`."""
 
     source: str
 
 
-class Copy(Operation, frozen=True):
+class Copy(NewLink, frozen=True):
     """Copy the object at `source` to `path`; `flags` are ``H5O_COPY_*``."""
 
     source: str
     flags: int = 0
 
 
-class CopyIn(Operation, frozen=True):
+class CopyIn(NewLink, frozen=True):
     """Copy ``copied``, an object of the HDF5 file that is the payload, to `path`.
 
     What was copied from another file, or by way of one, cannot be looked up

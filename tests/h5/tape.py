@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
@@ -99,4 +99,21 @@ def three_ways(scenario: Scenario, directory: Path, **options: object) -> Tape:
     for made in (live, played):
         found = "\n".join(map(str, differences(plain, made)))
         assert not found, f"{made.name} differs from what plain h5py made:\n{found}"
+        assert charsets(made) == charsets(plain), f"names in {made.name} are marked otherwise"
     return tape
+
+
+def charsets(path: Path) -> dict[str, int]:
+    """How the name of each link is marked: as ASCII or as UTF-8."""
+    with h5py.File(path) as file:
+        return dict(_charsets(file, "", set()))
+
+
+def _charsets(group: h5py.Group, above: str, seen: set[int]) -> Iterator[tuple[str, int]]:
+    for raw in group.id:
+        path, info = f"{above}/{raw.decode()}", group.id.links.get_info(raw)
+        yield path, info.cset
+        below = group[raw] if info.type == h5py.h5l.TYPE_HARD else None
+        if isinstance(below, h5py.Group) and (address := h5py.h5o.get_info(below.id).addr) not in seen:
+            seen.add(address)
+            yield from _charsets(below, path, seen)

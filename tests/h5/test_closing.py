@@ -21,7 +21,7 @@ from safeh5.h5 import journaled_file
 def content(path: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     with h5py.File(path) as file:
-        file.visititems(lambda name, obj: found.setdefault(name, getattr(obj, "shape", None)))
+        file.visititems(lambda name, obj: found.update({name: getattr(obj, "shape", None)}))
     return found
 
 
@@ -56,6 +56,20 @@ def test_closing_any_file_object_of_the_session_commits(tmp_path: Path) -> None:
     file["x"].file.close()
     assert not file
     assert content(tmp_path / "run.h5") == {"x": ()}
+
+
+def test_a_second_object_of_the_file_drops_only_its_own_identifier(tmp_path: Path) -> None:
+    file = journaled_file(safeh5.open(tmp_path / "run.h5"))
+    file["x"] = 1
+    second, third = file["x"].file, file["x"].file
+    second.id.close()
+    assert (bool(second), bool(third), bool(file)) == (False, True, True)
+    third.id.close()
+    assert not second.id.valid and not third.id.valid
+    assert not (tmp_path / "run.h5").exists()  # open, and not committed
+    file["y"] = 2
+    file.close()
+    assert content(tmp_path / "run.h5") == {"x": (), "y": ()}
 
 
 def test_leaving_with_commits(tmp_path: Path) -> None:
