@@ -17,6 +17,9 @@ Invariants
    them, at `_tip.written`. They go out in one write, before the next frame that is written and before
    every sync, so the file always has a first part of the journal. Those that find
    no room stay in memory, and no frame passes them.
+7. The checksum of a payload is that of bytes which nobody can change: a copy, or what is in the file
+   already. The frame of the latter is first written with the checksum 0, which makes it a torn tail,
+   and gets its true header before `_tip` passes it.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -40,6 +43,7 @@ from safeh5.errors import (
 )
 from safeh5.events import logger
 from safeh5.journal.batches import BatchState
+from safeh5.journal.checksum import padding
 from safeh5.journal.failures import NO_SPACE, broken, disk_full, poisoned, refused
 from safeh5.journal.format import (
     SEGMENT_HEADER_SIZE,
@@ -49,6 +53,7 @@ from safeh5.journal.format import (
     encode_meta,
 )  # fmt: skip
 from safeh5.journal.segment import NewSegment, StrPath, SyncFailedError
+from safeh5.journal.shared import COPIED, ReadBack, copied
 from safeh5.journal.tip import Tip
 from safeh5.options import MIB, Durability, JournalOptions
 from safeh5.storage.closing import Closes
@@ -96,6 +101,7 @@ class JournalTail(Closes):
         self._gathered_since = 0.0
         self._stuck = False
         self._written_back = (0, 0)
+        self._read_back = ReadBack()
         file = self._first_segment(header) if unnamed else self._new_segment(header)
         self._tip = Tip.of_new(file, header, batch)
 
@@ -179,19 +185,34 @@ class JournalTail(Closes):
         """Write one frame behind `_tip` and move `_tip` behind it."""
         self._settle()
         tip = self._tip
-        try:
-            buffers, after = tip.frame(kind, flags, batch, meta, payload)
-        except FormatError as error:
-            raise InternalError(f"a record was refused by the journal: {error}", lsn=tip.lsn) from error
-        self._write((*self._waiting(tip), *buffers) if tip.gathered else buffers, after)
+        if len(payload) > COPIED:
+            self._write_uncopied(kind, flags, batch, meta, payload)
+        else:
+            frame, after = self._copied_frame(kind, flags, batch, meta, payload)
+            self._write((*self._waiting(tip), frame), after)
         return tip.lsn
 
-    def _write(self, buffers: Sequence[Buffer], after: Tip) -> None:
-        """Write what comes next; then `after` is the end, and nothing is gathered."""
+    def _write_uncopied(self, kind: int, flags: int, batch: int, meta: bytes, payload: memoryview) -> None:
+        """Write one frame from memory that somebody may change meanwhile (invariant 7)."""
+        tip, size = self._tip, len(payload)
+        head, after = self._head(kind, flags, batch, meta, size, 0)
+
+        def finish() -> Tip:
+            crc = self._read_back.checksum(tip.file, tip.offset + len(head), after.offset)
+            true_head, end = self._head(kind, flags, batch, meta, size, crc)
+            tip.file.amend(true_head, tip.offset)
+            return end
+
+        self._write((*self._waiting(tip), head, payload, padding(size)), after, finish)
+
+    def _write(self, buffers: Sequence[Buffer], after: Tip, finish: Callable[[], Tip] | None = None) -> None:
+        """Write what comes next; then `after`, or what `finish` gives, is the end; nothing is gathered."""
         tip = self._tip
         self._unsettled = True
         try:
             tip.file.write(buffers)
+            if finish is not None:
+                after = finish()
         except OSError as error:
             self._stuck = tip.gathered > 0
             needed = after.offset - tip.written
@@ -205,16 +226,30 @@ class JournalTail(Closes):
         if self._failure is not None:
             raise poisoned(self._failure, self.directory)
         tip, parts = self._tip, self._gathered
-        try:
-            buffers, after = tip.frame(kind, flags, batch, meta, payload, gather=True)
-        except FormatError as error:
-            raise InternalError(f"a record was refused by the journal: {error}", lsn=tip.lsn) from error
+        frame, after = self._copied_frame(kind, flags, batch, meta, payload, gather=True)
         if not tip.gathered:
             self._gathered_since = time.monotonic()
         del parts[tip.gathered :]
-        parts.append(b"".join(buffers))
+        parts.append(frame)
         self._tip = after
         return tip.lsn
+
+    def _copied_frame(
+        self, kind: int, flags: int, batch: int, meta: bytes, payload: memoryview, *, gather: bool = False
+    ) -> tuple[bytes, Tip]:
+        """The bytes of the next frame, and the end after it."""
+        body, crc = copied(payload)
+        head, after = self._head(kind, flags, batch, meta, len(payload), crc, gather=gather)
+        return head + body, after
+
+    def _head(
+        self, kind: int, flags: int, batch: int, meta: bytes, size: int, crc: int, *, gather: bool = False
+    ) -> tuple[bytes, Tip]:
+        """The next frame up to its payload, and the end after it."""
+        try:
+            return self._tip.frame(kind, flags, batch, meta, size, crc, gather=gather)
+        except FormatError as error:
+            raise InternalError(f"a record was refused by the journal: {error}", lsn=self._tip.lsn) from error
 
     def _append_surely(self, kind: int, flags: int, batch: int, meta: bytes, payload: memoryview) -> int:
         """Write one frame now; if the disk refuses that, put it in memory and have `_stuck` say so."""

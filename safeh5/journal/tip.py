@@ -9,9 +9,8 @@ from __future__ import annotations
 import time
 from typing import Final, NamedTuple
 
-from safeh5._typing import Buffer
 from safeh5.journal.batches import BatchState
-from safeh5.journal.checksum import crc32c, extend, padded, padding
+from safeh5.journal.checksum import padded
 from safeh5.journal.format import (
     SEGMENT_HEADER_SIZE,
     Kind,
@@ -22,8 +21,6 @@ from safeh5.journal.format import (
 )  # fmt: skip
 from safeh5.storage.handles import AppendFile
 
-_COPIED: Final = 2048
-"""A payload of so many bytes is copied in less time than it takes to hand it on uncopied."""
 _LARGEST_ELAPSED: Final = 0xFFFF_FFFF
 _SYNC, _END, _OPERATION = int(Kind.SYNC), int(Kind.END), int(Kind.OPERATION)
 _CHANGES: Final = frozenset({_OPERATION, _END})
@@ -96,9 +93,16 @@ class Tip(NamedTuple):
         )  # fmt: skip
 
     def frame(
-        self, kind: int, flags: int, batch: int, meta: bytes, payload: memoryview, *, gather: bool = False
-    ) -> tuple[tuple[Buffer, ...], Tip]:
-        """The bytes of the next frame, and the end after them: written, or with one more frame in memory.
+        self, kind: int, flags: int, batch: int, meta: bytes, size: int, crc: int, *, gather: bool = False
+    ) -> tuple[bytes, Tip]:
+        """The next frame up to its payload, and the end after it: written, or with one more frame in memory.
+
+        Parameters
+        ----------
+        size : int
+            Bytes of the payload, without padding.
+        crc : int
+            CRC32C of the payload and its padding.
 
         Raises
         ------
@@ -121,8 +125,6 @@ class Tip(NamedTuple):
             _,
         ) = self
         state = state.after(lsn, kind, flags, batch, count_in(meta, "records") if kind == _END else 0)
-        size = len(payload)
-        body, crc = _body(payload, size)
         head, header_crc = pack_frame(
             salt, offset, lsn, batch, kind, flags, _elapsed(created), meta, size, crc
         )
@@ -134,16 +136,7 @@ class Tip(NamedTuple):
             Placed(number, offset, lsn) if kind == _OPERATION else placed,
             self.written if gather else end, self.gathered + 1 if gather else 0,
         )  # fmt: skip
-        return (head + body,) if isinstance(body, bytes) else (head, *body), after
-
-
-def _body(payload: memoryview, size: int) -> tuple[bytes | tuple[memoryview, bytes], int]:
-    """A payload with its padding, and its checksum; a small one in one piece."""
-    pad = padding(size)
-    if size <= _COPIED:
-        body = payload.tobytes() + pad
-        return body, extend(0, body)
-    return (payload, pad), extend(crc32c(payload), pad)
+        return head, after
 
 
 def _elapsed(created: int) -> int:

@@ -181,7 +181,8 @@ class JournalWriter(JournalTail):
         meta : bytes
             At most 64 MiB.
         payload : buffer
-            Any C-contiguous buffer. Not copied: nobody may change it before the call returns.
+            Any C-contiguous buffer; a large one is not copied. Of one that another thread changes
+            meanwhile, each byte is in the journal as it was at some time during the call.
         batch : int
             Batch number; 0 for control records.
         whole : bool

@@ -91,7 +91,8 @@ class Stream:
         ----------
         item : array_like, shape `shape`
             Contiguous arrays of the right type go to the journal from their
-            own memory. It may be changed again as soon as the call returns.
+            own memory. It may be changed again as soon as the call returns; of one that another thread
+            changes before, each byte is kept as it was at some time during the call.
 
         Returns
         -------

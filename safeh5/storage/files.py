@@ -25,7 +25,6 @@ from safeh5.storage.handles import AppendFile, LoadedFile, MappedFile, RandomFil
 
 StrPath = str | os.PathLike[str]
 
-_APPEND: Final = os.O_WRONLY | os.O_APPEND | platform.BINARY
 _RANDOM: Final = os.O_RDWR | platform.BINARY
 _NEW: Final = os.O_CREAT | os.O_EXCL
 
@@ -37,11 +36,11 @@ class Storage:
 
     def create(self, path: StrPath) -> AppendFile:
         """A new empty file for appending; `FileExistsError` if the name is taken."""
-        return AppendFile(os.fspath(path), os.open(path, _APPEND | _NEW, 0o666))
+        return AppendFile(os.fspath(path), os.open(path, _RANDOM | _NEW, 0o666))
 
     def open_append(self, path: StrPath) -> AppendFile:
         """An existing file for appending at its end; `FileNotFoundError` if there is none."""
-        return AppendFile(os.fspath(path), os.open(path, _APPEND))
+        return AppendFile(os.fspath(path), os.open(path, _RANDOM))
 
     def create_random(self, path: StrPath) -> RandomFile:
         """A new empty file to write anywhere; `FileExistsError` if the name is taken."""

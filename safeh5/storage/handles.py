@@ -78,7 +78,7 @@ class OpenFile(Closes):
 
 
 class AppendFile(OpenFile):
-    """A file that only grows at its end.
+    """A file that grows at its end; what was appended last can be read, and put right.
 
     Attributes
     ----------
@@ -89,7 +89,8 @@ class AppendFile(OpenFile):
 
     def __init__(self, path: str, fd: int) -> None:
         super().__init__(path, fd)
-        self.size = os.fstat(fd).st_size
+        # Not O_APPEND: on Linux that has `amend` write at the end, too.
+        self.size = os.lseek(fd, 0, os.SEEK_END)
 
     def write(self, buffers: Sequence[Buffer]) -> None:
         """Append the bytes of `buffers`, one after the other, without joining them.
@@ -115,10 +116,35 @@ class AppendFile(OpenFile):
     def truncate(self, size: int) -> None:
         """Cut the file to `size` bytes; the next `write` goes there. Not durable yet."""
         self._do_truncate(size)
-        self.size = size
+        self.size = os.lseek(self._fd, size, os.SEEK_SET)
+
+    def read_into(self, view: memoryview, offset: int) -> int:
+        """Fill `view` from byte `offset`; returns the bytes read, fewer only at the end of file."""
+        return platform.fill(view, offset, self._do_read)
+
+    def amend(self, data: bytes, offset: int) -> None:
+        """Put `data` in the place of bytes that were written and not synced since; not durable yet.
+
+        Raises
+        ------
+        OSError
+            Some first part of the bytes may have been replaced.
+        """
+        view = memoryview(data)
+        while len(view):
+            count = self._do_amend(view, offset)
+            view, offset = view[count:], offset + count
+        # Some systems have no other way to read or write at an offset than to go there.
+        os.lseek(self._fd, self.size, os.SEEK_SET)
 
     def _do_write(self, views: list[memoryview]) -> int:
         return platform.write_some(self._fd, views)
+
+    def _do_read(self, view: memoryview, offset: int) -> int:
+        return platform.read_at(self._fd, view, offset)
+
+    def _do_amend(self, view: memoryview, offset: int) -> int:
+        return platform.write_at(self._fd, view, offset)
 
 
 class RandomFile(OpenFile):
@@ -144,11 +170,7 @@ class RandomFile(OpenFile):
 
     def read_into(self, view: memoryview, offset: int) -> int:
         """Fill `view` from byte `offset`; returns the bytes read, fewer only at the end of file."""
-        done = count = self._do_read(view, offset)
-        while count and done < len(view):
-            count = self._do_read(view[done:], offset + done)
-            done += count
-        return done
+        return platform.fill(view, offset, self._do_read)
 
     def read_at(self, offset: int, size: int) -> bytes:
         """The `size` bytes at `offset`, fewer only at the end of the file."""

@@ -12,7 +12,7 @@ import errno
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import numpy as np
@@ -157,6 +157,15 @@ def read_at(fd: int, view: memoryview, offset: int) -> int:
         view[: len(data)] = data
         return len(data)
     return os.preadv(fd, [view], offset)
+
+
+def fill(view: memoryview, offset: int, read: Callable[[memoryview, int], int]) -> int:
+    """Fill `view` from byte `offset` by as many calls as it takes; returns the bytes read."""
+    done = count = read(view, offset)
+    while count and done < len(view):
+        count = read(view[done:], offset + done)
+        done += count
+    return done
 
 
 def write_back(fd: int, offset: int, size: int) -> None:

@@ -32,12 +32,12 @@ from safeh5.testing.faulty_files import FaultyAppendFile, FaultyMappedFile, Faul
 EFFECTS: Final = (
     "create", "open_append", "create_random", "open_random", "open_readonly", "create_private",
     "map", "load", "read_bytes",
-    "append", "write_at", "read_at", "truncate", "sync",
+    "append", "amend", "write_at", "read_at", "truncate", "sync",
     "allocate", "give_back", "copy_file", "copy_metadata", "sync_path", "sync_directory",
     "replace", "rename", "unlink", "make_directory", "remove_tree",
     "stat", "list_directory", "free_space", "probe",
 )  # fmt: skip
-"""Names of all effects. ``append`` and ``write_at`` are single system calls, which may be short."""
+"""Names of all effects. ``append``, ``amend``, ``write_at`` are single system calls, which may be short."""
 
 LOOKING: Final = frozenset(
     {

@@ -55,6 +55,13 @@ class FaultyAppendFile(_FaultyFile, AppendFile):
     def _do_write(self, views: list[memoryview]) -> int:
         return self._faulty_write("append", views, super()._do_write)
 
+    def _do_read(self, view: memoryview, offset: int) -> int:
+        return self._storage.attempt("read_at", self.path, partial(super()._do_read, view, offset))
+
+    def _do_amend(self, view: memoryview, offset: int) -> int:
+        amend = super()._do_amend
+        return self._faulty_write("amend", [view], lambda views: amend(views[0], offset))
+
 
 class FaultyRandomFile(_FaultyFile, RandomFile):
     """A `RandomFile` of a `FaultyStorage`."""

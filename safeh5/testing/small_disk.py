@@ -9,7 +9,7 @@ from typing import Final
 from safeh5.storage import StrPath
 from safeh5.testing.faults import Fault, FaultyStorage
 
-_TAKES_ROOM: Final = ("append", "write_at", "create", "create_random", "copy_file", "allocate")
+_TAKES_ROOM: Final = ("append", "amend", "write_at", "create", "create_random", "copy_file", "allocate")
 
 
 class SmallDisk(FaultyStorage):

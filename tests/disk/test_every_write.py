@@ -19,7 +19,16 @@ from safeh5.testing.world import batches, entries, held_in, make_old, write_batc
 
 ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-PLAIN_WRITES = ("append", "write_at", "create", "create_random", "copy_file", "allocate", "give_back")
+PLAIN_WRITES = (
+    "append",
+    "amend",
+    "write_at",
+    "create",
+    "create_random",
+    "copy_file",
+    "allocate",
+    "give_back",
+)
 """Effects after whose failure nothing is in doubt: the call can simply be made again."""
 OPTIONS = {"segment_bytes": 8 << 10, "journal_limit": 32 << 10, "refuse_below": 0}
 ITEM = 2048

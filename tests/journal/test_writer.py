@@ -14,6 +14,7 @@ from safeh5.errors import (
 )
 from safeh5.journal import JournalWriter, Kind, frames
 from safeh5.journal.format import MAX_META, count_in, encode_meta
+from safeh5.journal.shared import COPIED
 from safeh5.options import Durability, JournalOptions
 from safeh5.storage import Storage
 from safeh5.testing.faults import FaultyStorage
@@ -93,8 +94,16 @@ def test_a_frame_is_written_by_one_system_call(tmp_path: Path) -> None:
     storage = FaultyStorage()
     with begin(tmp_path, storage=storage) as writer:
         del storage.calls[:]
-        put(writer, b"x" * 100_001)
+        put(writer, b"x" * COPIED)
         assert storage.effects() == ["append"]
+
+
+def test_a_large_frame_is_written_by_one_system_call_and_then_gets_its_checksum(tmp_path: Path) -> None:
+    storage = FaultyStorage()
+    with begin(tmp_path, storage=storage) as writer:
+        del storage.calls[:]
+        put(writer, b"x" * (COPIED + 1))
+        assert storage.effects() == ["append", "read_at", "amend"]
 
 
 @pytest.mark.parametrize("durability", list(Durability))

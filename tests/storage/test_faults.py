@@ -24,6 +24,7 @@ def _prepare(path: Path) -> None:
 def _append(storage: Storage, path: Path) -> None:
     with storage.open_append(path / "file") as file:
         file.write([b"more"])
+        file.amend(b"else", 7)
         file.truncate(3)
         file.sync()
 
@@ -39,6 +40,7 @@ USES: dict[str, Callable[[Storage, Path], object]] = {
     "create_random": lambda s, p: s.create_random(p / "new").close(),
     "open_append": _append,
     "append": _append,
+    "amend": _append,
     "truncate": _append,
     "sync": _append,
     "open_random": _write_at,
