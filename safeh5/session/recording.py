@@ -26,6 +26,7 @@ from safeh5.session.guarded import Guarded
 from safeh5.session.parts import Parts
 from safeh5.session.rows import RowBlock
 from safeh5.session.state import State
+from safeh5.session.tasks import Aside, Turn
 
 if TYPE_CHECKING:
     from safeh5.session.stream import Stream
@@ -35,7 +36,13 @@ _RENAMING: Final = frozenset({model.Delete, model.Move, model.Copy})
 
 
 class Recording(Guarded, ABC):
-    """A session as far as it takes records; when they are durable is settled above."""
+    """A session as far as it takes records; when they are durable is settled above.
+
+    Attributes
+    ----------
+    aside : Aside
+        Makes calls beside an event loop.
+    """
 
     def __init__(self, parts: Parts, options: JournalOptions) -> None:
         super().__init__(parts)
@@ -44,6 +51,8 @@ class Recording(Guarded, ABC):
         self._undo: list[Callable[[], None]] = []
         self._told_at_end: list[Callable[[int], None]] = []
         self._epoch = self._names_epoch = 0
+        self._turn = Turn()
+        self.aside = Aside(self._turn, self._settle)
         # Only where nothing is promised before the next flush: a kill takes what is in memory.
         self._gathers_frames = options.durability is Durability.FLUSH
 
@@ -88,21 +97,26 @@ class Recording(Guarded, ABC):
 
         An exception that leaves the block cancels the batch. A batch inside a
         batch is part of it; when a part fails the whole cannot be ended any
-        more, even if the exception is caught.
+        more, even if the exception is caught. Under asyncio it is the batch of
+        the task that begins it, and of the tasks made inside.
         """
         with self._working():
             if self._log.in_batch:
+                self._turn.require_mine(self.target)
                 with self._part_of_batch():
                     yield self
                 return
             self._before_records()
             self._log.begin()
+            self._turn.begin()
             try:
                 yield self
                 end = self._end_batch()
             except BaseException as error:
                 self._abandon_batch(error)
                 raise
+            finally:
+                self._turn.end()
         # Not under the mutex: while the disk works for one thread, others go
         # on appending, and one sync then serves them all.
         self._keep_promise(end)
@@ -148,9 +162,13 @@ class Recording(Guarded, ABC):
                     end = lsn = self._record_whole(make, payload, noted)
             else:
                 lsn, end = self._record_alone(make, payload, noted)
+        if not self.aside.put_off(end):
+            self._settle(end)
+        return lsn
+
+    def _settle(self, end: int | None) -> None:
         self._keep_promise(end)
         self._tend()
-        return lsn
 
     def on_cancel(self, undo: Callable[[], None]) -> None:
         """Call `undo` if the open batch is cancelled, latest first; outside a batch never."""
@@ -273,6 +291,10 @@ class Recording(Guarded, ABC):
     def _rows_noted(self, block: RowBlock, lsn: int) -> None:
         block.stream.rows_noted(lsn, block)
         self.rows = None
+
+    def _let_go(self) -> None:
+        self.aside.close()
+        super()._let_go()
 
     def _last_words(self) -> None:
         if self.state is State.OPEN and not self._log.in_batch:

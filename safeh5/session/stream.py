@@ -11,8 +11,7 @@ from __future__ import annotations
 import operator
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from h5py import h5d
 
     from safeh5.session.session import Session
-
-_Result = TypeVar("_Result")
 
 
 class Stream:
@@ -192,12 +189,17 @@ class Stream:
         return lsn
 
     async def aappend(self, item: npt.ArrayLike) -> int:
-        """`append` for asyncio: the event loop goes on while the disk works."""
-        return await _in_thread(self.append, item)
+        """`append` for asyncio: the event loop goes on while the disk works.
+
+        Items go to the journal in the order of the calls. Inside a batch of this task they are part of it;
+        while another task has a batch open, its end is waited for. A call that is cancelled may have
+        appended its item all the same: `length` tells.
+        """
+        return await self._session.aside.run(self.append, item)
 
     async def aextend(self, block: npt.ArrayLike) -> int:
-        """`extend` for asyncio."""
-        return await _in_thread(self.extend, block)
+        """`extend` for asyncio, as `aappend`."""
+        return await self._session.aside.run(self.extend, block)
 
     def _gather(self, items: npt.NDArray[Any], count: int) -> int:
         """Take a few items into the block of rows that becomes one record; the session's lock is held."""
@@ -293,12 +295,6 @@ class Stream:
 
     def __repr__(self) -> str:
         return f"<Stream {self.path!r}: {self._length} items of {self.shape}, {self.dtype}>"
-
-
-async def _in_thread(function: Callable[..., _Result], *args: Any) -> _Result:
-    import asyncio  # it takes as long to import as NumPy
-
-    return await asyncio.to_thread(function, *args)
 
 
 def _fits(array: npt.NDArray[Any], dtype: np.dtype[Any]) -> bool:
