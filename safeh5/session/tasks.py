@@ -145,7 +145,8 @@ class Aside:
     def _recorded(
         self, call: Callable[..., _Result], args: tuple[Any, ...]
     ) -> tuple[_Result, list[int | None]]:
-        self._owed.ends = ends = []
+        ends: list[int | None] = []
+        self._owed.ends = ends
         try:
             return call(*args), ends
         finally:
