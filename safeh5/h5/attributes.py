@@ -280,6 +280,8 @@ def open(
     loc: Any, name: Any = None, index: int = -1, *, obj_name: bytes = b".", lapl: Any = None, **how: Any
 ) -> Any:
     """`h5py.h5a.open`, which gives identifiers whose writes are journaled."""
+    if index < 0 and obj_name == b".":  # as ``attrs[name]`` does
+        return adopt_attribute(native.open_attribute(loc, name), loc)
     owner = loc if obj_name == b"." else _owner(loc, obj_name, lapl)
     found = (
         native.open_attribute(owner, name) if index < 0 else native.open_attribute(owner, index=index, **how)

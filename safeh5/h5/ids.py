@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from h5py import h5a, h5d, h5f, h5g, h5l, h5p, h5s, h5t
 
-from safeh5.h5 import links, native, virtual, writing
+from safeh5.h5 import extents, links, native, virtual, writing
 from safeh5.h5.door import Door, Handle
 from safeh5.h5.native import phil
 from safeh5.h5.paths import object_path, path_of, text
@@ -57,7 +57,7 @@ class Journaled:
 class DatasetID(Journaled, h5d.DatasetID):  # type: ignore[misc]
     """Identifier of a dataset of a journaled file."""
 
-    __slots__ = ("door", "elsewhere", "known", "limits", "number", "numeric", "reader", "stored")
+    __slots__ = ("door", "elsewhere", "extent", "known", "limits", "number", "numeric", "reader", "stored")
 
     @property
     def id(self) -> int:
@@ -74,7 +74,7 @@ class DatasetID(Journaled, h5d.DatasetID):  # type: ignore[misc]
     @property
     def shape(self) -> tuple[int, ...] | None:
         """As `h5py.h5d.DatasetID.shape`."""
-        return virtual.shape(self)
+        return extents.shape(self)
 
     def read(
         self, mspace: h5s.SpaceID, fspace: h5s.SpaceID, arr_obj: Any, mtype: Any = None, dxpl: Any = None

@@ -32,7 +32,7 @@ iterate_scales = h5ds.iterate
 # --- looking
 handle = h5d.DatasetID.id.__get__  # the number of an identifier, whatever a subclass makes of it
 is_valid = h5d.DatasetID.valid.__get__  # whether HDF5 knows the handle, whatever a subclass makes of it
-get_shape = h5d.DatasetID.shape.__get__
+get_space = h5d.DatasetID.get_space
 get_name = h5i.get_name
 get_info = h5o.get_info
 get_objinfo = h5g.get_objinfo

@@ -103,12 +103,19 @@ def _by_object(theirs: Function, ours: Function) -> Function:
     return dispatch
 
 
+def _by_owner(theirs: Function, ours: Function) -> Function:
+    def dispatch(loc: Any, *args: Any, **kwargs: Any) -> Any:
+        return (ours if isinstance(loc, Journaled) else theirs)(loc, *args, **kwargs)
+
+    return dispatch
+
+
 PATCHES = (
     Patch(h5o, "open", objects.open_object, dispatch=_by_location),
     Patch(h5g, "open", objects.open_group),
     Patch(h5d, "open", objects.open_dataset),
     Patch(h5t, "open", objects.open_type, ("group",)),
-    Patch(h5a, "open", attributes.open),
+    Patch(h5a, "open", attributes.open, dispatch=_by_owner),
     Patch(h5r, "dereference", objects.dereference, ("ref", "id")),
     Patch(h5i, "get_file_id", files.get_file_id, ("obj",), dispatch=_by_object),
     Patch(h5i, "wrap_identifier", files.wrap_identifier, ("ident",), always=True),

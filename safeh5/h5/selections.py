@@ -97,6 +97,18 @@ def file_selection(space: h5s.SpaceID, shape: Index | None) -> tuple[Selection |
     return Space(_settled(space).encode()), count
 
 
+def box_within(space: h5s.SpaceID, shape: Index) -> Box | None:
+    """A selection that is one box inside an extent; None for any other, and for none."""
+    if space.get_select_type() != h5s.SEL_HYPERSLABS:
+        return None
+    slab = slab_of(space)
+    if slab is None or not slab.is_box or len(slab.start) != len(shape):
+        return None
+    count = slab.shape
+    inside = all(a + n <= most for a, n, most in zip(slab.start, count, shape, strict=True))
+    return Box(slab.start, count) if inside else None
+
+
 def _settled(space: h5s.SpaceID) -> h5s.SpaceID:
     """`space` with its offset made part of the selection."""
     if space.get_select_type() == h5s.SEL_POINTS:

@@ -61,13 +61,12 @@ def space(dataset: Any) -> h5s.SpaceID:
     HDF5 looks at the sources to find it, and so by the wrong driver.
     """
     try:
-        found = h5d.DatasetID.get_space(dataset)
+        found: h5s.SpaceID = native.get_space(dataset)
     except (OSError, RuntimeError):
         if dataset.valid and leads_elsewhere(dataset):
             return _space_of_stand_in(dataset)
         raise
-    # In a file without a byte yet HDF5 does not even look for a source, and finds none.
-    if _is_doubtful(found.shape) and _is_unlimited(found) and leads_elsewhere(dataset):
+    if _is_doubtful(found) and _is_unlimited(found) and leads_elsewhere(dataset):
         return _space_of_stand_in(dataset)
     return found
 
@@ -79,19 +78,16 @@ def _space_of_stand_in(dataset: Any) -> h5s.SpaceID:
 
 def shape(dataset: Any) -> tuple[int, ...] | None:
     """The shape of a dataset, like `space`; None if it has no extent."""
-    try:
-        found: tuple[int, ...] | None = native.get_shape(dataset)
-    except (OSError, RuntimeError):
-        found = space(dataset).shape
-    else:
-        if _is_doubtful(found):
-            found = space(dataset).shape
-    return None if found is None else tuple(found)
+    found: tuple[int, ...] | None = space(dataset).shape
+    return found
 
 
-def _is_doubtful(found: tuple[int, ...] | None) -> bool:
-    """Whether HDF5 may have looked for sources in vain; a dataset without extent has none."""
-    return found is not None and bool(StagingFile.refused_anywhere or 0 in found)
+def _is_doubtful(found: h5s.SpaceID) -> bool:
+    """Whether HDF5 may have looked for sources in vain.
+
+    In a file without a byte yet it does not even look for one, and finds none.
+    """
+    return StagingFile.refused_anywhere > 0 or found.get_simple_extent_npoints() == 0
 
 
 def _is_unlimited(found: h5s.SpaceID) -> bool:

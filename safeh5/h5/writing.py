@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
@@ -11,11 +12,12 @@ from h5py import h5d, h5s, h5t
 
 from safeh5._typing import Buffer
 from safeh5.applier.direct import AttributeValues, Chunk, Extent, Values
+from safeh5.h5 import extents
 from safeh5.h5.door import refused
 from safeh5.h5.memory import Memory, read_memory
 from safeh5.h5.paths import path_of, text
 from safeh5.h5.plain import is_plain_dtype, kept
-from safeh5.h5.selections import file_selection, gather, is_everything
+from safeh5.h5.selections import box_within, file_selection, gather, is_everything
 from safeh5.h5.virtual import leads_elsewhere
 from safeh5.operations import model
 
@@ -85,7 +87,9 @@ def _write_numbers(dataset: Any, path: str, mspace: Any, fspace: Any, array: Any
     memory_type, encoded = _memory_type(array.dtype)
     operation = model.WriteData(path=path, type=encoded, selection=selection)
     at = Values(dataset, mspace, fspace, array, memory_type)
+    shape = dataset.shape
     dataset.door.record(operation, as_bytes(array), at)
+    extents.note(dataset, shape)
     return True
 
 
@@ -98,7 +102,12 @@ def _where_all_goes(
         return is_everything(mspace) and shape == array.shape, None
     if is_everything(mspace) or mspace.get_select_type() != h5s.SEL_ALL:
         return False, None
-    if mspace.get_select_npoints() != array.size or shape is None or not _fits(fspace, shape):
+    if mspace.get_select_npoints() != array.size or shape is None:
+        return False, None
+    box = box_within(fspace, shape)
+    if box is not None:
+        return math.prod(box.count) == array.size, box
+    if not _fits(fspace, shape):
         return False, None
     selection, count = file_selection(fspace, shape)
     return count == array.size, selection
@@ -169,7 +178,9 @@ def resize(dataset: Any, shape: tuple[int, ...], native_set_extent: Native) -> N
         return
     if not _can_be(dataset, shape):
         refused(native_set_extent, shape)
-    dataset.door.record(model.Resize(path=path, shape=tuple(int(n) for n in shape)), at=Extent(dataset))
+    shape = tuple(int(n) for n in shape)
+    dataset.door.record(model.Resize(path=path, shape=shape), at=Extent(dataset))
+    extents.note(dataset, shape)
 
 
 def _can_be(dataset: Any, shape: tuple[int, ...]) -> bool:
