@@ -258,10 +258,6 @@ class LockLostError(RecoverError):
     """The lock file was taken away under a live session."""
 
 
-class DataLostError(RecoverError):
-    """Recovery would lose acknowledged data and was not told to go on."""
-
-
 # --- fix the input ------------------------------------------------------------
 
 

@@ -39,7 +39,6 @@ _OF_ERROR: tuple[tuple[type[BaseException], Exit], ...] = (
     (errors.InterruptedSessionError, Exit.WAITING),
     (errors.CorruptJournalError, Exit.DAMAGED),
     (errors.CheckpointLostError, Exit.DAMAGED),
-    (errors.DataLostError, Exit.DAMAGED),
     (errors.VerificationError, Exit.DAMAGED),
     (errors.InvalidOptionError, Exit.USAGE),
 )

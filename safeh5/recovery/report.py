@@ -85,7 +85,17 @@ class TornReport(_Report, frozen=True):
 
 
 class UnfinishedBatch(_Report, frozen=True):
-    """A batch that has no end: it was never acknowledged and does not exist."""
+    """A batch that has no end: it was never acknowledged and does not exist.
+
+    Attributes
+    ----------
+    batch : int
+        Its number.
+    first_lsn : int
+        Its first record.
+    records : int
+        How many records it has.
+    """
 
     batch: int
     first_lsn: int
@@ -93,7 +103,19 @@ class UnfinishedBatch(_Report, frozen=True):
 
 
 class DamageReport(_Report, frozen=True):
-    """One damaged place in the journal."""
+    """One damaged place in the journal.
+
+    Attributes
+    ----------
+    path : str
+        The file that is damaged.
+    segment, offset : int
+        Number of the segment, and the byte where the damage was noticed.
+    lsn : int or None
+        The record that is damaged, or the one that should stand there; None where neither is known.
+    cause : str
+        What was found.
+    """
 
     path: str
     segment: int
@@ -184,6 +206,8 @@ class StatusReport(_Report, frozen=True):
         What to run next; None when there is nothing to do.
     target_state : TargetState
         The target compared with the session.
+    session_id : str or None
+        The session's id, in hexadecimal digits.
     records, bytes : int
         Acknowledged records and payload bytes of the journal that wait for commit.
     durable_lsn : int
@@ -236,6 +260,8 @@ class RecoveryReport(_Report, frozen=True):
         The HDF5 file that now holds the data.
     records, bytes : int
         Records and payload bytes applied.
+    torn, unfinished, damage
+        What was found at the end and in the middle of the journal.
     kept_aside : tuple of str
         What was moved out of the way and not deleted.
     losses : tuple of Loss

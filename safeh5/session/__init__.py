@@ -74,8 +74,9 @@ def open(
         None of them touches an existing file before commit.
     resume : bool
         Go on with an interrupted session, if there is one.
-    recover : {"replay", "rollback"}, optional
-        Finish or undo an interrupted session first, if there is one.
+    recover : {"replay", "rollback", "salvage"}, optional
+        Finish or undo an interrupted session first, if there is one; or take
+        what is whole of one whose journal is damaged.
     durability : {"record", "interval", "flush"}
         When a call that changes something returns: when it is on disk; soon
         before it is; or at once, and it is on disk at `Session.sync`.
@@ -121,6 +122,8 @@ def open(
     creation : FileCreation, optional
         All arguments of `h5py.File` at once, instead of `libver`,
         `userblock_size` and `track_order`; for `safeh5.File`.
+    storage : Storage, optional
+        The disk; one that fails, for tests.
 
     Returns
     -------
@@ -135,8 +138,12 @@ def open(
         Somebody else is writing the file.
     InterruptedSessionError
         An earlier session was interrupted, and neither `resume` nor `recover` was given.
-    TargetNotFoundError, TargetExistsError, NotHDF5Error
+    CorruptJournalError, CheckpointLostError, ForeignSidecarError, UnsupportedVersion
+        What stands beside the file can be gone on with in no such way; nothing was touched.
+    TargetNotFoundError, TargetExistsError, TargetIsDirectoryError, NotHDF5Error
         The file does not fit the mode.
+    NotWritableError, DiskFullError
+        No sidecar can be made beside the file; nothing is left of it.
     """
     if libver is not None and libver not in get_args(Libver):
         raise InvalidOptionError(f"libver={libver!r} is not one of {', '.join(map(repr, get_args(Libver)))}")

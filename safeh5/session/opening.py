@@ -81,7 +81,7 @@ class Opening:
     resume : bool
         Go on with an interrupted session, if there is one.
     recover : Action or None
-        Replay or roll back an interrupted session first, then begin a new one.
+        Replay, roll back or salvage an interrupted session first, then begin a new one.
     journal : JournalOptions
         How the journal is laid out.
     on_error : OnError
@@ -100,6 +100,8 @@ class Opening:
         When free space is too little.
     lock_timeout : float
         Seconds to wait for the lock.
+    progress : callable
+        Gets `ProgressEvent` while copying and replaying.
     """
 
     mode: str = "a"
