@@ -41,4 +41,9 @@ def staging_failed(error: OSError, path: str) -> DiskFullError | ApplyError:
             safe=safe,
             hint="Free space and call again, or commit later with: safeh5 recover",
         )
-    return ApplyError(f"the staging file cannot be written: {error.strerror}", path=path, safe=safe)
+    return ApplyError(
+        f"the staging file cannot be written: {error.strerror or error}",
+        path=path,
+        safe=safe,
+        hint="See to the disk and call again, or commit later with: safeh5 recover",
+    )

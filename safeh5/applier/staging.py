@@ -243,6 +243,7 @@ class Staging:
                 f"HDF5 cannot write the staging file: {error}",
                 path=self.path,
                 safe="The target is untouched, and what was acknowledged is in the journal",
+                hint="Call again: it is made anew from the journal; or commit later with: safeh5 recover",
             ) from error
 
     def _checkpoint_below(self, applied: int) -> None:

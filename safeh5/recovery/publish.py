@@ -22,6 +22,8 @@ Invariants
 
 from __future__ import annotations
 
+import shlex
+
 from safeh5.applier.failures import staging_failed
 from safeh5.errors import LockLostError, VerificationError
 from safeh5.events import Progress, logger
@@ -72,6 +74,7 @@ def _verify(path: str, level: VerifyLevel, progress: Progress) -> None:
         f"the file built for commit does not verify: {first.what} at {first.path} ({first.detail})",
         path=path,
         safe="The target is untouched and everything acknowledged is in the journal",
+        hint="See all that is wrong with it: " + shlex.join(["safeh5", "verify", path]),
     )
 
 
@@ -92,10 +95,13 @@ def require_commit_possible(names: Names, session: SessionRecord, lock: TargetLo
 def require_lock(lock: TargetLock) -> None:
     """Raise `LockLostError` if the lock file was taken away under the session."""
     if not lock.held():
+        who = shlex.join(["safeh5", "status", lock.path.removesuffix(".lock")])
         raise LockLostError(
             "the lock file was removed while the session was open, so another writer may be at work",
             path=lock.path,
             safe="The target is untouched and everything acknowledged is in the journal",
+            hint="See who is at work with: "
+            + shlex.join(["safeh5", "status", lock.path.removesuffix(".lock")]),
         )
 
 

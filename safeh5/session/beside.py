@@ -35,6 +35,7 @@ import subprocess
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from typing import IO, Final
 
 import msgspec
@@ -149,6 +150,7 @@ class Beside:
                         f"{self._lag.bytes} bytes wait to be applied, more than the {limit} allowed{why}",
                         path=self._names.target,
                         safe="Nothing was written by this call; what was acknowledged is in the journal",
+                        hint="Call again when less waits: session.lag_bytes tells",
                     )
                 self._news.wait(0.1)
 
@@ -173,8 +175,8 @@ class Beside:
 
     # --- how it is done ---------------------------------------------------------------
 
-    def _do(self, order: orders.Checkpoint | orders.Finish, done: object) -> None:
-        assert callable(done)
+    def _do(self, order: orders.Checkpoint | orders.Finish, done: Callable[[], bool]) -> None:
+        """Give an order and wait until it is `done`; raise what keeps the child from it."""
         with self._news:
             self._durable = max(self._durable, order.lsn)
             self._order, self._refused, self._deaths = order, None, 0

@@ -7,7 +7,7 @@ the numbered invariants stand at the head of `safeh5.session.session`.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import h5py
 
@@ -23,9 +23,6 @@ from safeh5.session.interval import IntervalSync
 from safeh5.session.parts import Parts
 from safeh5.session.reading import renew_failed
 from safeh5.session.state import State
-
-if TYPE_CHECKING:
-    pass
 
 FLUSH_SECONDS: Final = 1.0
 FLUSH_BYTES: Final = 16 * MIB

@@ -1,7 +1,8 @@
 """Where operations are applied: the staging file, as the session sees it.
 
 `Workspace` is what a session asks for. `Inline` does it in the caller,
-`BesideWorkspace` in a child process, `Auto` in whichever suits the run.
+`BesideWorkspace` in a child process. `Process` and `Auto` have both and ask one
+of them: the child from the beginning, or once the run is worth one.
 """
 
 from __future__ import annotations
@@ -26,8 +27,6 @@ class Workspace(Protocol):
         Whether the journal holds ended batches; kept by the session.
     uses_h5py : bool
         Whether operations are applied by h5py in the caller.
-    live : bool
-        Whether somebody outside may look at the staging file at any time: then nothing waits.
     """
 
     journaled: bool
@@ -39,7 +38,7 @@ class Workspace(Protocol):
 
     @property
     def live(self) -> bool:
-        """See above."""
+        """Whether somebody outside may look at the staging file at any time: then nothing waits."""
 
     def file(self, durable: Callable[[], int]) -> h5py.File:
         """The file with everything written so far, for reading; `durable` syncs it and gives its LSN."""

@@ -6,8 +6,9 @@ class::
     with StagingFile.create(storage, path) as staging:
         file = h5py.File(path, "w", driver="fileobj", fileobj=staging)
 
-Between libhdf5 and the disk there is then a place of our own; the pager of a
-later version will live here and nowhere else.
+Between libhdf5 and the disk there is then a place of our own. What the session
+writes with is `safeh5.storage.pager.Pager`, what readers read with
+`safeh5.storage.snapshot.SnapshotFile`; both are built on this class.
 
 Invariants
 ----------
@@ -73,7 +74,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class StagingFile(Closes):
-    """A file object for h5py that never fails.
+    """A file object for h5py that raises nothing while the file is changed.
 
     Parameters
     ----------
