@@ -100,8 +100,7 @@ def require_lock(lock: TargetLock) -> None:
             "the lock file was removed while the session was open, so another writer may be at work",
             path=lock.path,
             safe="The target is untouched and everything acknowledged is in the journal",
-            hint="See who is at work with: "
-            + shlex.join(["safeh5", "status", lock.path.removesuffix(".lock")]),
+            hint=f"See who is at work with: {who}",
         )
 
 
