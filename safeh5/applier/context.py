@@ -6,6 +6,7 @@ from typing import Any
 
 from h5py import h5d, h5f, h5g, h5i, h5o, h5p, h5r, h5t
 
+from safeh5.applier.chunks import WholeChunks
 from safeh5.operations.model import NewLink
 from safeh5.operations.values import StoredReference, decode_space
 from safeh5.options import KIB
@@ -34,6 +35,7 @@ class Context:
     def __init__(self, file_id: h5f.FileID) -> None:
         self.root = h5g.open(file_id, b"/")
         self._datasets: dict[str, h5d.DatasetID] = {}
+        self._chunks: dict[str, WholeChunks] = {}
         self._last: tuple[str, Any] = ("", None)
         self._lcpl = {cset: _link_plist(cset) for cset in (h5t.CSET_ASCII, h5t.CSET_UTF8)}
 
@@ -59,9 +61,16 @@ class Context:
             self._keep(path, found)
         return found
 
+    def chunks(self, path: str, dataset: h5d.DatasetID, encoded: bytes) -> WholeChunks:
+        """How whole chunks of items of this type are written to the dataset, which stands at `path`."""
+        known = self._chunks.get(path)
+        if known is None or known.dataset is not dataset or known.encoded != encoded:
+            known = self._chunks[path] = WholeChunks(dataset, encoded)
+        return known
+
     def _keep(self, path: str, dataset: h5d.DatasetID) -> None:
         if len(self._datasets) >= _KEPT_OPEN:
-            self._datasets.clear()
+            self._close_kept()
         self._datasets[path] = dataset
 
     @property
@@ -71,8 +80,12 @@ class Context:
 
     def forget(self) -> None:
         """Close the objects kept open: paths may mean other ones from here on."""
-        self._datasets.clear()
+        self._close_kept()
         self._last = ("", None)
+
+    def _close_kept(self) -> None:
+        self._datasets.clear()
+        self._chunks.clear()
 
     def lcpl(self, op: NewLink) -> h5p.PropLCID:
         """Link creation properties for the link that `op` makes; missing groups are made."""

@@ -40,7 +40,38 @@ def append(context: Context, op: model.AppendData, payload: Buffer) -> None:
     stop = op.start + op.count
     if shape[0] < stop:
         dataset.set_extent((stop, *shape[1:]))
-    box = model.Box((op.start,) + (0,) * (len(shape) - 1), (op.count, *shape[1:]))
+    rest = shape[1:]
+    chunks = None if op.packed else context.chunks(op.path, dataset, op.type)
+    whole = range(0) if chunks is None else chunks.within(op.start, stop, rest)
+    if chunks is None or not whole:
+        _store_items(context, dataset, op, op.start, stop, rest, payload)
+        return
+    view = raw_values(payload, op.type, op.count * math.prod(rest)).data
+    size = len(view) // op.count
+
+    def items(begin: int, end: int) -> memoryview:
+        return view[(begin - op.start) * size : (end - op.start) * size]
+
+    ends = whole[-1] + whole.step
+    if op.start < whole[0]:
+        _store_items(context, dataset, op, op.start, whole[0], rest, items(op.start, whole[0]))
+    for first in whole:
+        chunks.write(first, items(first, first + whole.step))
+    if ends < stop:
+        _store_items(context, dataset, op, ends, stop, rest, items(ends, stop))
+
+
+def _store_items(
+    context: Context,
+    dataset: h5d.DatasetID,
+    op: model.AppendData,
+    start: int,
+    stop: int,
+    rest: tuple[int, ...],
+    payload: Buffer,
+) -> None:
+    """Items of an append through HDF5's own ways."""
+    box = model.Box((start,) + (0,) * len(rest), (stop - start, *rest))
     _store(context, dataset, _select(dataset, box), op.type, op.packed, payload)
 
 

@@ -57,7 +57,7 @@ class Child:
             staging = begin_staging(storage, names, begin.session_id, begin.session)
         self.staging = staging
         self.applied = staging.applied
-        self._coalescer = Coalescer(staging.applier)
+        self._coalescer = Coalescer(staging.applier, staging.write_back)
         self._limits = begin.checkpoints
         self._durable = staging.applied
         self._hold = False

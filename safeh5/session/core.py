@@ -92,8 +92,7 @@ class SessionCore(Applied):
         JournalWriteError
             If the disk fails; the session is then FAILED and what was durable before stays.
         """
-        with self._working():
-            return self._all_durable()
+        return self._do(self._all_durable)
 
     def _look(self) -> h5py.File:
         """The file for the session's own questions, with everything written so far."""

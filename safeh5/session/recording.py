@@ -14,7 +14,9 @@ from safeh5._typing import Buffer
 from safeh5.applier import AtHand
 from safeh5.errors import (
     ApplyError,
+    JournalWriteError,
     SafeH5Error,
+    SessionFailedError,
     SessionStateError,
 )
 from safeh5.events import logger
@@ -267,13 +269,12 @@ class Recording(Guarded, ABC):
         DiskFullError
             There is no room for the block before; it stays as it is.
         """
-        with self._working():
-            self._before_records()
+        self._do(self._before_records)
         # Before the block begins: a checkpoint takes the block away, which nobody would
         # journal who filled it then, and the LSN that the block was to have.
         self._tend()
-        with self._working():
-            block = self.rows = RowBlock(stream, stream.length, self._log.journal.next_lsn)
+        self._require_open()
+        block = self.rows = RowBlock(stream, stream.length, self._log.journal.next_lsn)
         if self._interval is not None:
             self._interval.note()
         return block
@@ -284,8 +285,11 @@ class Recording(Guarded, ABC):
         if block is None:
             return
         if block.count:
-            with self._poisoning():
+            try:
                 self._record_whole(block.operation, block.payload, lambda lsn: self._rows_noted(block, lsn))
+            except (JournalWriteError, SessionFailedError):
+                self._fail_if_poisoned()
+                raise
         self.rows = None
 
     def _rows_noted(self, block: RowBlock, lsn: int) -> None:

@@ -16,7 +16,6 @@ Invariants
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -53,26 +52,21 @@ class RowBlock:
     count, room : int
         How many rows it holds; how many it can.
     due : float
-        When it should be journaled (`time.monotonic`).
-    pid : int
-        The process that journals it: a fork has a copy of the block, and no journal.
+        When it should be journaled (`time.monotonic`); in a fork of the process, which has a copy of the
+        block and no journal, always: see `safeh5.session.guarded`.
     """
 
-    __slots__ = ("array", "count", "due", "lsn", "pid", "room", "start", "stream")
+    __slots__ = ("array", "count", "due", "lsn", "room", "start", "stream")
 
     def __init__(self, stream: Stream, start: int, lsn: int) -> None:
         self.stream, self.start, self.lsn = stream, start, lsn
         self.array = stream.spare_rows()
         self.count, self.room = 0, len(self.array)
-        self.due, self.pid = time.monotonic() + BLOCK_SECONDS, os.getpid()
+        self.due = time.monotonic() + BLOCK_SECONDS
 
     def operation(self) -> AppendData:
         """What the record says."""
         return self.stream.appending(self.start, self.count)
-
-    def is_due(self) -> bool:
-        """Whether it has waited long enough; in a fork of the process, always."""
-        return time.monotonic() >= self.due or os.getpid() != self.pid
 
     @property
     def payload(self) -> memoryview:

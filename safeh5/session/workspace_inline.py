@@ -323,7 +323,7 @@ class Inline:
 
     def _apply_from_journal(self, staging: Staging, places: list[Placed]) -> None:
         staging.tell_reads(False)
-        coalescer = Coalescer(staging.applier)
+        coalescer = Coalescer(staging.applier, staging.write_back)
         for record in reread(self._storage, self._names.sidecar, self._session_id, places):
             coalescer.apply(codec.decode(record.meta), record.payload, record.lsn)
         coalescer.flush()
