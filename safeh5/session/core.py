@@ -1,6 +1,6 @@
 """The working parts of a session: durability and checkpoints, on top of how it takes records.
 
-`Session` adds to this what a session is for and how it ends; the states and
+`Contents` adds to this what a session is for, and `Session` how it ends; the states and
 the numbered invariants stand at the head of `safeh5.session.session`.
 """
 

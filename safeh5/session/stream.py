@@ -26,7 +26,7 @@ from safeh5.session.rows import LARGEST_ITEM, RowBlock, gathers, new_array
 if TYPE_CHECKING:
     from h5py import h5d
 
-    from safeh5.session.session import Session
+    from safeh5.session.contents import Contents
 
 _now: Final = time.monotonic
 
@@ -46,7 +46,7 @@ class Stream:
         When the last item was appended, nanoseconds since the epoch; 0 if none was in this process.
     """
 
-    def __init__(self, session: Session, path: str, dataset: h5d.DatasetID) -> None:
+    def __init__(self, session: Contents, path: str, dataset: h5d.DatasetID) -> None:
         self._session = session
         self.path = path
         self.shape: tuple[int, ...] = tuple(dataset.shape[1:])

@@ -15,7 +15,7 @@ from safeh5.options import KIB
 from safeh5.session.stream import Stream
 
 if TYPE_CHECKING:
-    from safeh5.session.session import Session
+    from safeh5.session.contents import Contents
 
 _CHUNK_BYTES = 64 * KIB
 _NO_STAMPS = {"machine_id": None, "timestamp": None}
@@ -86,7 +86,7 @@ def default_chunks(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, .
 
 
 def open_stream(
-    session: Session, path: str, shape: tuple[int, ...] | None, dtype: npt.DTypeLike | None
+    session: Contents, path: str, shape: tuple[int, ...] | None, dtype: npt.DTypeLike | None
 ) -> Stream:
     """The stream on an existing dataset, once it is known to take such items.
 
