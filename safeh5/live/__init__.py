@@ -62,6 +62,6 @@ def live(
         The file cannot be read.
     """
     from safeh5.live.view import open_view
-    from safeh5.storage import Storage
+    from safeh5.storage import disk_of
 
-    return open_view(path, keep_bytes, storage or Storage())
+    return open_view(path, keep_bytes, disk_of(storage))

@@ -12,7 +12,7 @@ import msgspec
 
 from safeh5.errors import ApplyError, FreeSpaceError, InvalidOptionError, SafeH5Error
 from safeh5.events import Progress, silent
-from safeh5.options import VerifyLevel, choose, require_number
+from safeh5.options import VerifyLevel, choose, require_choice, require_number
 from safeh5.recovery.act import carry_out
 from safeh5.recovery.describe import (
     damage_report,
@@ -26,7 +26,7 @@ from safeh5.recovery.leftovers import release_reserve, remove_leftovers
 from safeh5.recovery.locking import lock_target, require_file
 from safeh5.recovery.plan import Plan, Step, make_plan
 from safeh5.recovery.report import Action, RecoveryReport, StatusReport
-from safeh5.storage import Names, Storage, find_sidecars
+from safeh5.storage import Names, Storage, disk_of, find_sidecars
 
 
 def status(path: str | os.PathLike[str], *, storage: Storage | None = None) -> StatusReport:
@@ -44,17 +44,21 @@ def status(path: str | os.PathLike[str], *, storage: Storage | None = None) -> S
     """
     names = Names.of(path)
     require_file(names)
-    return status_report(examine(storage or Storage(), names))
+    return status_report(examine(disk_of(storage), names))
 
 
 def status_tree(
     directory: str | os.PathLike[str], *, storage: Storage | None = None
 ) -> Iterator[StatusReport]:
     """The status of every target at or below `directory` that has a session or remains of one."""
+    return _statuses(directory, disk_of(storage))
+
+
+def _statuses(directory: str | os.PathLike[str], disk: Storage) -> Iterator[StatusReport]:
     for names in find_sidecars(directory):
         try:
             require_file(names)
-            yield status_report(examine(storage or Storage(), names))
+            yield status_report(examine(disk, names))
         except (SafeH5Error, OSError) as error:
             # One sidecar that cannot be read hides no other.
             yield unreadable_report(names, error)
@@ -114,9 +118,11 @@ def recover(
     started = time.monotonic()
     chosen, level = choose(Action, action, "action"), choose(VerifyLevel, verify, "verify")
     require_number(lock_timeout, "lock_timeout")
+    require_choice(dry_run, "dry_run", (False, True))
+    require_choice(purge, "purge", (False, True))
     if purge and chosen is not Action.ROLLBACK:
         raise InvalidOptionError("purge goes with a roll back only")
-    disk, names = storage or Storage(), Names.of(path)
+    disk, names = disk_of(storage), Names.of(path)
     require_file(names)
     target = None if output is None else os.path.realpath(os.fspath(output))
     if dry_run:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Literal, get_args
+from operator import index
+from typing import Final, Literal, SupportsIndex, get_args
 
 from safeh5.errors import InvalidOptionError
 from safeh5.events import Progress, silent
@@ -21,6 +22,7 @@ from safeh5.options import (
     OnError,
     VerifyLevel,
     choose,
+    is_count,
     require_choice,
     require_number,
 )
@@ -29,9 +31,11 @@ from safeh5.session.opening import Opening, open_session
 from safeh5.session.session import Session
 from safeh5.session.state import State
 from safeh5.session.written import Written
-from safeh5.storage import Storage
+from safeh5.storage import Storage, disk_of
 
 __all__ = ["Session", "State", "Written", "open"]
+
+_SMALLEST_USERBLOCK: Final = 512
 
 
 def open(
@@ -152,8 +156,6 @@ def open(
     require_choice(resume, "resume", (False, True))
     require_choice(track_order, "track_order", (None, False, True))
     require_number(lock_timeout, "lock_timeout")
-    if userblock_size is not None:
-        require_number(userblock_size, "userblock_size")
     if creation is not None and not isinstance(creation, FileCreation):
         raise InvalidOptionError(f"creation={creation!r} is no FileCreation")
     opening = Opening(
@@ -169,7 +171,7 @@ def open(
         on_error=choose(OnError, on_error, "on_error"),
         verify=choose(VerifyLevel, verify, "verify"),
         creation=creation
-        or FileCreation(libver=libver, userblock_size=userblock_size, track_order=track_order),
+        or FileCreation(libver=libver, userblock_size=_userblock(userblock_size), track_order=track_order),
         checkpoints=CheckpointOptions(checkpoint_bytes, checkpoint_seconds),
         applier=choose(ApplierKind, applier, "applier"),
         backlog=BacklogOptions(backlog_bytes, _blocks(on_backlog)),
@@ -177,10 +179,25 @@ def open(
         lock_timeout=lock_timeout,
         progress=progress,
     )
-    return open_session(os.fsdecode(path), opening, storage or Storage())
+    return open_session(os.fsdecode(path), opening, disk_of(storage))
 
 
 def _blocks(on_backlog: str) -> bool:
     if on_backlog not in ("block", "raise"):
         raise InvalidOptionError(f"on_backlog={on_backlog!r} is not one of 'block', 'raise'")
     return on_backlog == "block"
+
+
+def _userblock(size: object) -> int | None:
+    """The size of a user block, which HDF5 would refuse only when the file is made."""
+    if size is None:
+        return None
+    require_number(size, "userblock_size")
+    if not is_count(size) or not isinstance(size, SupportsIndex):
+        raise InvalidOptionError(f"userblock_size={size!r} is no whole number")
+    count = index(size)
+    if count and (count < _SMALLEST_USERBLOCK or count & (count - 1)):
+        raise InvalidOptionError(
+            f"userblock_size={size!r} is neither 0 nor a power of two of at least {_SMALLEST_USERBLOCK}"
+        )
+    return count

@@ -1,7 +1,7 @@
 """Durable file primitives: the only part of the package that touches the disk."""
 
 from safeh5.storage.copying import CopyMethod
-from safeh5.storage.files import Storage, StrPath
+from safeh5.storage.files import Storage, StrPath, disk_of
 from safeh5.storage.handles import AppendFile, MappedFile, RandomFile
 from safeh5.storage.interrupts import Uninterrupted
 from safeh5.storage.lock import TargetLock
@@ -24,6 +24,7 @@ __all__ = [
     "TargetLock",
     "Uninterrupted",
     "byte_view",
+    "disk_of",
     "find_sidecars",
     "segment_name",
     "segment_number",

@@ -18,6 +18,7 @@ import shutil
 from typing import Final
 
 from safeh5._typing import Buffer
+from safeh5.errors import InvalidOptionError
 from safeh5.events import Progress, silent
 from safeh5.storage import platform
 from safeh5.storage.copying import CopyMethod, copy_bytes, copy_metadata, shares_blocks
@@ -195,3 +196,18 @@ class Storage:
     def shares_blocks(self, directory: StrPath) -> bool:
         """Whether a copy of a file in `directory` can share its blocks (reflink); nothing is left there."""
         return shares_blocks(os.fspath(directory))
+
+
+def disk_of(storage: Storage | None) -> Storage:
+    """The disk that a caller means; the real one when he names none.
+
+    Raises
+    ------
+    InvalidOptionError
+        It is no `Storage`.
+    """
+    if storage is None:
+        return Storage()
+    if not isinstance(storage, Storage):
+        raise InvalidOptionError(f"storage={storage!r} is no Storage")
+    return storage

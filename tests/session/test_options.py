@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
 import safeh5
 from safeh5.errors import InvalidOptionError, NotWritableError, TargetNotFoundError
+from safeh5.storage import Storage
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,12 @@ from safeh5.errors import InvalidOptionError, NotWritableError, TargetNotFoundEr
         {"resume": 1},
         {"track_order": "yes"},
         {"userblock_size": "512"},
+        {"userblock_size": 100},
+        {"userblock_size": 256},
+        {"userblock_size": 513},
+        {"userblock_size": 512.0},
+        {"storage": "disk"},
+        {"storage": 3},
         {"creation": {}},
     ],
     ids=str,
@@ -66,6 +74,37 @@ def test_a_path_no_file_can_have_is_refused_with_the_reason(tmp_path: Path) -> N
             use(tmp_path / ("a" * 250 + ".h5"))
     with pytest.raises(InvalidOptionError, match="lock_timeout"):
         safeh5.recover(tmp_path / "run.h5", lock_timeout="1 s")  # type: ignore[arg-type]
+
+
+def test_a_user_block_of_a_size_that_hdf5_knows_is_taken(tmp_path: Path) -> None:
+    for size in (0, 512, 4096, np.int64(1024)):
+        with safeh5.open(tmp_path / f"{size}.h5", userblock_size=size) as session:
+            session.stream("/frames", shape=(), dtype="f8").append(1.0)
+        with h5py.File(tmp_path / f"{size}.h5") as file:
+            assert file.userblock_size == size
+
+
+@pytest.mark.parametrize("storage", ["disk", 3, object(), Storage], ids=repr)
+def test_what_is_no_storage_is_refused_by_every_call_that_takes_one(tmp_path: Path, storage: Any) -> None:
+    path = tmp_path / "run.h5"
+    with h5py.File(path, "w"):
+        pass
+    for use in (safeh5.open, safeh5.File, safeh5.recover, safeh5.status, safeh5.status_tree, safeh5.live):
+        with pytest.raises(InvalidOptionError, match="storage="):
+            use(path, storage=storage)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["dry_run", "purge"])
+@pytest.mark.parametrize("value", [1, 0, "yes", None, object()], ids=repr)
+def test_recover_takes_a_truth_value_where_it_asks_for_one(tmp_path: Path, name: str, value: Any) -> None:
+    # "no" taken for true would delete what was to be kept.
+    session = safeh5.open(tmp_path / "run.h5")
+    session.suspend()
+    for action in ("replay", "rollback"):
+        with pytest.raises(InvalidOptionError, match=name):
+            safeh5.recover(tmp_path / "run.h5", action, **{name: value})
+    assert safeh5.status(tmp_path / "run.h5").condition is safeh5.Condition.SUSPENDED
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system that makes no files")
