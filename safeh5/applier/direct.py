@@ -64,8 +64,12 @@ class Attribute:
         if _exists(owner, name):
             _delete(owner, name)
         made = _create_attribute(owner, name, self.stored, self.space)
-        if self.values is not None:
-            made.write(self.values, self.memory)
+        try:
+            if self.values is not None:
+                made.write(self.values, self.memory)
+        except BaseException:
+            _delete(owner, name)
+            raise
 
 
 class AttributeValues:

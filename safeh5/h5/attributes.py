@@ -146,7 +146,8 @@ def set_attribute(owner: Any, path: str, made: PendingAttribute, door: Door) -> 
             committed_type=committed,
         )
         array, memory_type = made.value or (None, None)
-        door.record(operation, payload, _at_hand(owner, made, array, memory_type))
+        at = _at_hand(owner, made, array, memory_type) if written.exact else None
+        door.record(operation, payload, at)
     else:
         # HDF5 is to convert the values; that it does when an attribute that is
         # there is written.

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from h5py import h5t
 
 from safeh5._typing import Buffer
+from safeh5.h5.checking import checked
 from safeh5.h5.paths import describe
 from safeh5.operations.values import is_plain, pack
 
@@ -36,11 +37,14 @@ class Memory:
         What they mean.
     packed : bool
         Whether they hold objects.
+    exact : bool
+        Whether h5py would make the same of the array as the payload says.
     """
 
     elements: npt.NDArray[Any]
     type: h5t.TypeID
     packed: bool
+    exact: bool = True
 
     def payload(self, chosen: npt.NDArray[Any], door: Door) -> tuple[bytes, Buffer]:
         """Encoded type and payload of some of the elements."""
@@ -77,28 +81,7 @@ def read_memory(array: npt.NDArray[Any], memory_type: h5t.TypeID | None, stored:
     if is_plain(meant.encode()):
         return None
     rows = _rows(array, meant)
-    _check_strings(rows.reshape(-1), meant)
-    return Memory(rows, meant, packed=True)
-
-
-def _check_strings(flat: npt.NDArray[Any], meant: h5t.TypeID) -> None:
-    """Raise for strings that HDF5 cannot hold what h5py raises for them."""
-    kind = meant.get_class()
-    if kind == h5t.ARRAY:
-        _check_strings(flat, meant.get_super())
-    elif kind == h5t.COMPOUND:
-        for i in range(meant.get_nmembers()):
-            member = meant.get_member_type(i)
-            if not is_plain(member.encode()):
-                _check_strings(flat[meant.get_member_name(i).decode()].reshape(-1), member)
-    elif kind == h5t.STRING:
-        encoding = "utf-8" if meant.get_cset() == h5t.CSET_UTF8 else "ascii"
-        for value in flat:
-            raw = value.encode(encoding) if isinstance(value, str) else value
-            if not isinstance(raw, bytes):
-                raise TypeError("Can't implicitly convert non-string objects to strings")
-            if b"\0" in raw:
-                raise ValueError("VLEN strings do not support embedded NULLs")
+    return Memory(rows, meant, packed=True, exact=checked(rows.reshape(-1), meant))
 
 
 def _plain(array: npt.NDArray[Any], memory_type: h5t.TypeID) -> Memory | None:
@@ -112,10 +95,12 @@ def _plain(array: npt.NDArray[Any], memory_type: h5t.TypeID) -> Memory | None:
 
 def _strings(array: npt.NDArray[Any], stored: h5t.TypeID) -> tuple[npt.NDArray[Any], h5t.TypeID | None]:
     """Variable-width NumPy strings as objects, or as bytes of the stored length."""
+    # What is missing is written as the empty string.
+    texts = [value if isinstance(value, str) else "" for value in array.reshape(-1)]
     if stored.get_class() == h5t.STRING and not stored.is_variable_str():
-        encoded = [str(value).encode("utf-8") for value in array.reshape(-1)]
+        encoded = [value.encode("utf-8") for value in texts]
         return np.array(encoded, dtype=f"S{stored.get_size()}").reshape(array.shape), stored.copy()
-    return array.astype(object), h5t.PYTHON_OBJECT
+    return np.array(texts, dtype=object).reshape(array.shape), h5t.PYTHON_OBJECT
 
 
 def _meant(memory_type: h5t.TypeID, stored: h5t.TypeID) -> h5t.TypeID:

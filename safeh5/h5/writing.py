@@ -20,6 +20,7 @@ from safeh5.h5.plain import is_plain_dtype, kept
 from safeh5.h5.selections import box_within, file_selection, gather, is_everything
 from safeh5.h5.virtual import leads_elsewhere
 from safeh5.operations import model
+from safeh5.operations.values import is_plain
 
 _NUMBERS: Final = "iuf"
 
@@ -63,7 +64,7 @@ def write(dataset: Any, path: str, mspace: Any, fspace: Any, array: Any, memory_
         return
     encoded, payload = memory.payload(chosen, dataset.door)
     operation = model.WriteData(path=path, type=encoded, selection=selection, packed=memory.packed)
-    dataset.door.record(operation, payload, at)
+    dataset.door.record(operation, payload, at if memory.exact else None)
 
 
 def _stored_type(dataset: Any) -> h5t.TypeID:
@@ -77,14 +78,16 @@ def _stored_type(dataset: Any) -> h5t.TypeID:
 
 def _write_numbers(dataset: Any, path: str, mspace: Any, fspace: Any, array: Any, memory_type: Any) -> bool:
     """Record a write of a whole array of numbers to a dataset of numbers; whether it is such a one."""
-    if memory_type is not None or array.dtype.kind not in _NUMBERS or not array.flags.c_contiguous:
+    dtype = array.dtype
+    if memory_type is not None or dtype.kind not in _NUMBERS or not array.flags.c_contiguous:
         return False
-    if not (array.nbytes and _is_numeric(dataset)):
+    # An enum's dtype is equal to that of the numbers, and another type for HDF5.
+    if not (dtype.metadata is None and array.nbytes and _is_numeric(dataset)):
         return False
     chosen, selection = _where_all_goes(dataset, mspace, fspace, array)
     if not chosen:
         return False
-    memory_type, encoded = _memory_type(array.dtype)
+    memory_type, encoded = _memory_type(dtype)
     operation = model.WriteData(path=path, type=encoded, selection=selection)
     at = Values(dataset, mspace, fspace, array, memory_type)
     shape = dataset.shape
@@ -134,7 +137,9 @@ def _memory(array: Any, memory_type: Any, stored: h5t.TypeID) -> Memory:
         raise TypeError("Array must be C-contiguous")
     memory = read_memory(array, memory_type, stored)
     if memory is None:
-        raise OSError(f"Can't write data (HDF5 has no conversion from {array.dtype} to the stored type)")
+        # h5py converts what holds pointers itself.
+        kind = OSError if is_plain(stored.encode()) else TypeError
+        raise kind(f"Can't write data (HDF5 has no conversion from {array.dtype} to the stored type)")
     return memory
 
 
@@ -245,7 +250,7 @@ def write_attribute(attribute: Any, path: str, array: Any, memory_type: Any) -> 
     encoded, payload = memory.payload(memory.elements[:count], attribute.door)
     name = text(attribute.get_name(), attribute.door)
     operation = model.WriteAttribute(path=path, name=name, type=encoded, packed=memory.packed)
-    same = len(memory.elements) == count and array.dtype.kind != "T"
+    same = len(memory.elements) == count and array.dtype.kind != "T" and memory.exact
     at = AttributeValues(attribute, array, memory_type) if same else None
     attribute.door.record(operation, payload, at)
 

@@ -129,7 +129,7 @@ def _key(node: MicroDataset) -> Any:
     for value in (node.shape, node.maxshape, node.scaleoffset, node.fillvalue, node.fill_time):
         if value is not None:
             return None
-    if node.resizable or not (node.dtype is None or isinstance(node.dtype, np.dtype)):
+    if node.resizable or not (node.dtype is None or _is_number(node.dtype)):
         return None
     if not isinstance(node.compression, str | None) or not isinstance(node.chunking, tuple | None):
         return None
@@ -138,6 +138,11 @@ def _key(node: MicroDataset) -> Any:
         if type(option) not in (NoneType, bool, int):
             return None
     return (data.dtype, data.shape, node.dtype, node.compression, node.chunking, *map(repr, options))
+
+
+def _is_number(dtype: Any) -> bool:
+    """Whether this means bare numbers; an enum is equal to the numbers that it is stored as."""
+    return isinstance(dtype, np.dtype) and dtype.kind in "iuf" and not dtype.metadata
 
 
 def _new_facts(node: MicroDataset, scratch: Scratch) -> DatasetFacts:

@@ -191,3 +191,21 @@ def test_plans_can_be_made_and_applied_without_a_session(tmp_path: Path) -> None
     with h5py.File(tmp_path / "f.h5", "w") as file:
         plan = write_into(file, tree())
     assert [step.path for step in plan.steps] == list(plan.paths.values())
+
+
+def test_an_enum_that_is_asked_for_is_not_taken_for_the_numbers_it_is_stored_as(tmp_path: Path) -> None:
+    enum = h5py.enum_dtype({"A": 1, "B": 2}, "i4")
+    root, values = MicroDataGroup("/"), np.arange(3, dtype="i4")
+    for turn in range(2):
+        for name, dtype in (("numbers", np.dtype("i4")), ("enum", enum)):
+            for options in ({}, {"compression": "gzip", "chunking": (3,)}):
+                root.add_children(
+                    [MicroDataset(f"{name}{turn}{len(options)}", values, dtype=dtype, **options)]
+                )
+    with safeh5.open(tmp_path / "run.h5") as session:
+        session.write(root)
+    with h5py.File(tmp_path / "run.h5") as file:
+        for name, dataset in file.items():
+            assert h5py.check_enum_dtype(dataset.dtype) == (
+                {"A": 1, "B": 2} if name.startswith("enum") else None
+            )
