@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,8 @@ def test_what_is_no_storage_is_refused_by_every_call_that_takes_one(tmp_path: Pa
     path = tmp_path / "run.h5"
     with h5py.File(path, "w"):
         pass
-    for use in (safeh5.open, safeh5.File, safeh5.recover, safeh5.status, safeh5.status_tree, safeh5.live):
+    changing = partial(safeh5.File, mode="a")
+    for use in (safeh5.open, changing, safeh5.recover, safeh5.status, safeh5.status_tree, safeh5.live):
         with pytest.raises(InvalidOptionError, match="storage="):
             use(path, storage=storage)
     assert list(tmp_path.iterdir()) == [path]
