@@ -68,11 +68,18 @@ def read_memory(array: npt.NDArray[Any], memory_type: h5t.TypeID | None, stored:
     -------
     Memory or None
         None if HDF5 has no conversion from the one type to the other.
+
+    Raises
+    ------
+    ValueError
+        For a compound without a member, as h5py; to look for a conversion from it kills the process.
     """
     if array.dtype.kind == "T":
         array, memory_type = _strings(array, stored)
     if memory_type is None:
         memory_type = h5t.py_create(array.dtype)
+    if memory_type.get_class() == h5t.COMPOUND and not memory_type.get_nmembers():
+        raise ValueError("Size must be positive (no member of the compound is written)")
     if h5t.find(memory_type, stored) is None:
         return None
     if not array.dtype.hasobject:

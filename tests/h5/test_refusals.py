@@ -203,3 +203,14 @@ def test_what_would_be_allocated_at_once_is_not_tried_out_in_memory(tape: Tape) 
     dcpl.set_alloc_time(h5d.ALLOC_TIME_EARLY)
     h5d.create(file.id, b"early", h5t.NATIVE_INT8, h5s.create_simple((10,)), dcpl)
     assert tape.operations[0].layout.alloc_time == h5d.ALLOC_TIME_EARLY  # type: ignore[attr-defined]
+
+
+def test_a_field_that_is_a_compound_is_refused_as_by_h5py(tape: Tape) -> None:
+    # h5py asks for a write of no member at all; HDF5 dies when it is asked to convert that.
+    inner = np.dtype([("c", "f8")])
+    file = journaled_file(tape)
+    dataset = file.create_dataset("d", (3,), [("a", "i4"), ("b", inner)])
+    before = list(tape.records)
+    with pytest.raises(ValueError, match="Size must be positive"):
+        dataset["b"] = np.ones(3, inner)
+    assert tape.records == before
