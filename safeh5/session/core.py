@@ -148,10 +148,17 @@ class SessionCore(Applied):
 
         When the journal has grown beyond `journal_limit`, what the checkpoint
         holds is removed from it.
+
+        When HDF5 has refused something of a file that h5py objects are open on, the checkpoint is
+        left out until they are closed: it would have to open the file anew under them. Everything
+        is durable all the same.
         """
         with self._working("checkpoint"):
             self._log.settle()
             applied = self._all_durable()
+            if self._workspace.holds_back:
+                self._no_checkpoint_before = time.monotonic() + _CHECKPOINT_PAUSE
+                return
             self._workspace.checkpoint(applied)
             if self._journal_is_full:
                 self._log.anchor(self._parts.record, applied, self._streams.states())

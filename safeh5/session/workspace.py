@@ -94,6 +94,10 @@ class Workspace(Protocol):
     def is_due(self) -> bool:
         """Whether the session should checkpoint now."""
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether a checkpoint now would take away what somebody outside has open on the staging file."""
+
     def checkpoint(self, lsn: int) -> None:
         """Make everything up to `lsn`, durable and outside a batch, the staging file's next checkpoint."""
 

@@ -189,6 +189,11 @@ class Auto:
         """Of the one at work."""
         return self._now.is_due()
 
+    @property
+    def holds_back(self) -> bool:
+        """Of the one at work."""
+        return self._now.holds_back
+
     def checkpoint(self, lsn: int) -> None:
         """Of the one at work."""
         self._now.checkpoint(lsn)

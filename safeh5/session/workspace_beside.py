@@ -182,6 +182,11 @@ class BesideWorkspace:
         """The child checkpoints by itself."""
         return False
 
+    @property
+    def holds_back(self) -> bool:
+        """Never: what is handed out is a snapshot."""
+        return False
+
     def checkpoint(self, lsn: int) -> None:
         """Have the child checkpoint, and wait for it."""
         self.beside.checkpoint(lsn)

@@ -35,6 +35,8 @@ from safeh5.storage import Names, Storage
 _WAITING_BYTES: Final = 64 * MIB
 _WAITING_RECORDS: Final = 16384
 """More than this does not wait to be applied in the caller: the next call that writes applies it."""
+_HELD_BACK: Final = 8
+"""A checkpoint that would close what users have open waits until so many times `held_bytes` wait for it."""
 _HELD_EVERY: Final = 64
 """After so many operations the memory that HDF5 holds is asked for again."""
 
@@ -235,7 +237,7 @@ class Inline:
 
     def is_due(self) -> bool:
         """Whether enough has been applied since the last checkpoint for the next one."""
-        if self._staging is None or self._fresh_since is None:
+        if self._staging is None or self._fresh_since is None or self.holds_back:
             return False
         limits = self._checkpoints
         return (
@@ -243,6 +245,15 @@ class Inline:
             or time.monotonic() - self._fresh_since >= limits.every_seconds
             or self._held_bytes >= limits.held_bytes
         )
+
+    @property
+    def holds_back(self) -> bool:
+        """After a refusal the file is no more sure, and to open it anew would close what users have open.
+
+        Everything is in the journal, so they go on; not when the memory for what waits for a
+        checkpoint has been used up.
+        """
+        return self._doubtful and self._live and self._held_bytes < _HELD_BACK * self._checkpoints.held_bytes
 
     def checkpoint(self, lsn: int) -> None:
         """Checkpoint, of a file that is sure."""
