@@ -10,13 +10,19 @@ Invariants
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
+
+import h5py
 
 from safeh5.journal import JournalScan
+from safeh5.microdata import FileNamespace
 from safeh5.operations.control import StreamState
 from safeh5.recovery.lengths import resume_report
 from safeh5.recovery.report import ResumeReport
 from safeh5.session.stream import Stream
+from safeh5.session.streaming import has_other_names
 from safeh5.storage import Storage
 
 
@@ -45,9 +51,18 @@ class StreamBook:
         """Keep `stream` (invariant 1)."""
         return self._streams.setdefault(stream.path, stream)
 
-    def forget(self, path: str) -> None:
-        """The dataset at `path` is another from now on, or none."""
-        self._streams.pop(path, None)
+    def twin(self, file: h5py.File, path: str) -> Stream | None:
+        """The stream that was opened on the dataset at `path` under another name of it (invariant 1)."""
+        if not self._streams or not has_other_names(file, path):
+            return None
+        same = partial(FileNamespace(file).same, path)
+        return next((stream for other, stream in self._streams.items() if same(other)), None)
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """The datasets at `paths` are others from now on, or none."""
+        for path in paths:
+            if (stream := self._streams.pop(path, None)) is not None:  # an empty one is false
+                stream.lose()
 
     def report(self) -> ResumeReport | None:
         """What was there when the session was gone on with; None if it began anew."""

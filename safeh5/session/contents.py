@@ -100,9 +100,10 @@ class Contents(SessionCore):
             packer = Packer(self._record)
             packer.take(plan.operations(self._options.frame_bytes))
             packer.flush()
-            for path in plan.paths.values():
-                # What stood there may have been made anew; a stream on it would not know.
-                self._streams.forget(path)
+            # What stood there may have been made anew; a stream on it would not know. And what
+            # is made here is gone when the batch is cancelled.
+            self._streams.forget(plan.paths.values())
+            self.on_cancel(partial(self._streams.forget, plan.paths.values()))
             lsn = self.last_lsn  # and that of END, once it is known
         return Written(lsn, tuple(plan.paths.values()), plan.paths)
 
@@ -147,15 +148,17 @@ class Contents(SessionCore):
         with self._mutex:
             self._require_open()
             self._workspace.streams()
-            if known := self._streams.get(path):
+            if (known := self._streams.get(path)) is not None:  # an empty one is false
                 require_items(known, shape, dtype)
                 return known
             with reading(self._workspace):
-                is_new = FileNamespace(self._look()).kind(path) is None
-            if is_new:
+                kind = FileNamespace(self._look()).kind(path)
+            if kind is None:
                 self.write(new_dataset(self._look(), path, shape, dtype, chunks, compression, attrs, options))
-                self.on_cancel(partial(self._streams.forget, path))
             with reading(self._workspace):
+                if kind == "dataset" and (known := self._streams.twin(self._look(), path)) is not None:
+                    require_items(known, shape, dtype)
+                    return known
                 return self._streams.add(open_stream(self, path, shape, dtype))
 
     def rewind(self, stream: Stream | str, length: int | None = None) -> int:

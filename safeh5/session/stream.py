@@ -61,6 +61,7 @@ class Stream:
         self._length: int = dataset.shape[0]
         self._safe: int = self._length
         self._proved = -1
+        self._lost = False
         self._gathers = self._plain and session.gathers and gathers(self.shape, self.dtype)
         self._spare: npt.NDArray[Any] | None = None
         self._pending: deque[tuple[int, int]] = deque()
@@ -159,6 +160,7 @@ class Stream:
         int
             LSN of the record.
         """
+        self._require_dataset()
         box = _box(selection, (self.length, *self.shape), self.path)
         kept = tuple(n for n, keep in zip(box.count, _kept(selection, len(box.count)), strict=True) if keep)
         array = self._array(values)
@@ -185,6 +187,7 @@ class Stream:
             `length` is no number of items that the stream has; nothing was dropped.
         """
         with self._session.batch():
+            self._require_dataset()
             if not is_count(length) or not 0 <= length <= self._length:
                 raise InvalidOptionError(f"cannot rewind to {length!r}: the stream has {self._length} items")
             left = int(length)
@@ -255,7 +258,21 @@ class Stream:
         """The operation that appends `count` items from `start` on."""
         return AppendData(path=self.path, type=self._type, start=start, count=count, packed=not self._plain)
 
+    def lose(self) -> None:
+        """Its dataset is another from now on, or none; the session's lock is held."""
+        self._lost, self._proved = True, -1
+
+    def _require_dataset(self) -> None:
+        if self._lost:
+            raise InvalidTreeError(
+                "the dataset of this stream was replaced, or the batch that made it was cancelled",
+                dataset=self.path,
+                safe="Nothing was written by this call",
+                hint=f"Open the stream again: session.stream({self.path!r}, ...)",
+            )
+
     def _require_room(self, stop: int) -> None:
+        self._require_dataset()
         if self._limit is not None and stop > self._limit:
             raise InvalidTreeError(
                 f"the dataset has room for {self._limit} items along its first axis", dataset=self.path

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 import numpy.typing as npt
+from h5py import h5o
 
 from safeh5.errors import InvalidTreeError, InvalidTypeError
 from safeh5.microdata import FileNamespace, MicroData, MicroDataGroup, MicroDataset
@@ -104,6 +105,16 @@ def open_stream(
     stream = Stream(session, path, dataset)
     require_items(stream, shape, dtype)
     return stream
+
+
+def has_other_names(file: h5py.File, path: str) -> bool:
+    """Whether the object at `path` may be reached by another path too."""
+    namespace, parts = FileNamespace(file), path.strip("/").split("/")
+    prefixes = ["/" + "/".join(parts[: n + 1]) for n in range(len(parts))]
+    return any(
+        namespace.link(prefix)[0] != "hard" or h5o.get_info(file.id, prefix.encode()).rc > 1
+        for prefix in prefixes
+    )
 
 
 def require_items(stream: Stream, shape: tuple[int, ...] | None, dtype: npt.DTypeLike | None) -> None:
