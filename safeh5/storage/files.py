@@ -23,6 +23,7 @@ from safeh5.events import Progress, silent
 from safeh5.storage import platform
 from safeh5.storage.copying import CopyMethod, copy_bytes, copy_metadata, shares_blocks
 from safeh5.storage.handles import AppendFile, LoadedFile, MappedFile, RandomFile
+from safeh5.storage.removal import remove_tree
 
 StrPath = str | os.PathLike[str]
 
@@ -165,8 +166,11 @@ class Storage:
         os.mkdir(path, mode)
 
     def remove_tree(self, path: StrPath) -> None:
-        """Remove a directory and all below it; not atomic, so rename it to a trash name first."""
-        shutil.rmtree(path)
+        """Remove a directory and all below it; not atomic, so rename it to a trash name first.
+
+        The names are gone on return; the room that large files took is free a moment later.
+        """
+        remove_tree(os.fspath(path))
 
     # --- questions -------------------------------------------------------------
 
