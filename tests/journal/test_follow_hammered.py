@@ -36,12 +36,12 @@ from pathlib import Path
 from safeh5.journal import Kind
 from safeh5.journal.format import encode_meta
 from tests.journal.building import anchor, begin, resume
-directory, seed, seconds = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+directory, seed, records = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 rng = random.Random(seed)
 open_ = resume if directory.exists() else begin
 writer = open_(directory, segment_bytes=60_000)
-stop, number, since = time.monotonic() + seconds, int(sys.argv[4]), 0
-while time.monotonic() < stop:
+number = first = since = int(sys.argv[4])
+while number < first + records:
     batch, size = writer.last_batch + 1, rng.choice([1, 1, 1, 3, 10])
     kept = rng.random() > 0.1
     for n in range(size):
@@ -57,51 +57,51 @@ while time.monotonic() < stop:
         writer.abort_batch(batch)
     if rng.random() < 0.7:
         durable = writer.sync()
-        os.write(1, b"%d %d %d\\n" % (number, durable, time.time_ns()))
+        os.write(1, b"%d %d\\n" % (number, durable))
     if len(sys.argv) > 5 and number - since > 300:
         since = number
-        sys.stdout.flush()
+        writer.sync()
         sys.stdin.readline()   # the reader has passed
         anchor(writer)
 writer.sync()
-os.write(1, b"%d %d %d\\n" % (number, writer.durable_lsn, time.time_ns()))
+os.write(1, b"%d %d\\n" % (number, writer.durable_lsn))
 """
 
 
-def hammer(directory: Path, seed: int, seconds: float, number: int, *more: str) -> subprocess.Popen[bytes]:
+def hammer(directory: Path, seed: int, records: int, number: int, *more: str) -> subprocess.Popen[bytes]:
+    """A process that writes so many records, numbered from `number` on."""
     return subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(directory), str(seed), str(seconds), str(number), *more],
+        [sys.executable, "-c", WRITER, str(directory), str(seed), str(records), str(number), *more],
         stdout=subprocess.PIPE, stdin=subprocess.PIPE, cwd=ROOT,
     )  # fmt: skip
 
 
 @pytest.mark.timed
-def test_what_a_hammering_writer_acknowledges_is_seen_once_in_order_and_within_milliseconds(
+def test_what_a_hammering_writer_acknowledges_is_seen_once_in_order_by_a_look_of_milliseconds(
     tmp_path: Path,
 ) -> None:
     directory = tmp_path / "journal"
-    follower, got, acknowledged, delays = follow(directory), [], 0, []
+    follower, got, acknowledged, looks = follow(directory), [], 0, []
     for life in range(3):
-        process = hammer(directory, life, 1.5, len(got))
+        # The last one comes to its end; the others are killed in the middle.
+        process, before = hammer(directory, life, 400 if life == 2 else 10**6, len(got)), len(got)
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
-        stop, pending = time.monotonic() + 60, b""
-        while process.poll() is None and time.monotonic() < stop:
+        pending = b""
+        while process.poll() is None and (life == 2 or len(got) < before + 250):
             pending += process.stdout.read() or b""
             *lines, pending = pending.split(b"\n")
-            told = time.time_ns()
+            begun = time.thread_time()
             try:
                 got += [int.from_bytes(frame.payload[:8], "little") for frame in follower.advance()]
             except JournalGoneError:
                 # It does not exist yet.
                 continue
-            if lines and life < 2:
-                # It is up: let it live for a while.
-                stop = min(stop, time.monotonic() + 0.7)
             for line in lines:
-                acknowledged, _, when = map(int, line.split())
-                assert len(got) >= acknowledged, "acknowledged, and not seen"
-                delays.append(told - when)
+                acknowledged = int(line.split()[0])
+                assert len(got) >= acknowledged, "acknowledged, and not seen by the next look"
+            if lines:
+                looks.append(time.thread_time() - begun)
         process.kill()
         process.wait()
         pending += process.stdout.read() or b""
@@ -116,15 +116,15 @@ def test_what_a_hammering_writer_acknowledges_is_seen_once_in_order_and_within_m
             writer.append(Kind.RESUME, encode_meta(purpose="recover"))
         got += [int.from_bytes(frame.payload[:8], "little") for frame in follower.advance()]
     assert got == list(range(len(got)))
-    assert len(got) > 300
-    # From the acknowledgement to the look that finds the record handed out: a turn of the loop.
-    assert sorted(delays)[len(delays) // 2] < 50e6
+    assert len(got) > 700
+    # Processor time, which others on the machine do not take.
+    assert sorted(looks)[len(looks) // 2] < 0.05
 
 
 @pytest.mark.timed
 def test_a_reader_that_keeps_up_sees_everything_of_a_journal_that_is_pruned(tmp_path: Path) -> None:
     directory = tmp_path / "journal"
-    process = hammer(directory, 5, 2.0, 0, "prune")
+    process = hammer(directory, 5, 1000, 0, "prune")
     assert process.stdin is not None
     follower, got, turns = follow(directory), [], 0
     while process.poll() is None:

@@ -14,6 +14,7 @@ import pytest
 
 import safeh5
 from safeh5.session import beside as module
+from tests.load import slowness
 
 
 def child_of(session: safeh5.Session) -> int:
@@ -32,7 +33,7 @@ def test_a_commit_does_not_wait_for_ever_for_an_applier_that_hangs(
     session.checkpoint()
     hung = child_of(session)
     os.kill(hung, signal.SIGSTOP)
-    monkeypatch.setattr(module, "_STALL_SECONDS", 1.0)
+    monkeypatch.setattr(module, "_STALL_SECONDS", 1.0 * slowness())  # the next one has to start in that
     for number in range(1, 20):
         stream.append(np.full(100, number))
     session.commit()

@@ -12,6 +12,7 @@ from safeh5.events import ProgressEvent, silent
 from safeh5.options import VerifyLevel
 from safeh5.verify.isolate import supervise
 from safeh5.verify.report import ProblemKind, VerifyReport
+from tests.load import slowness
 
 STEP = (
     '{"step": {"task": "reading elements", "done": 5, "total": 9, "unit": "bytes"}, "at": "/a/b",'
@@ -45,8 +46,8 @@ def test_what_was_found_before_a_crash_is_kept() -> None:
 
 def test_a_hang_is_a_problem_that_names_the_object() -> None:
     began = time.monotonic()
-    report = run(say(STEP), "time.sleep(60)", stall=1.0)
-    assert time.monotonic() - began < 20
+    report = run(say(STEP), "time.sleep(60)", stall=1.0 * slowness())  # it has to start, too
+    assert time.monotonic() - began < 40
     assert [(p.path, p.what) for p in report.problems] == [("/a/b", ProblemKind.STALL)]
 
 
