@@ -8,33 +8,29 @@ import platform
 import sys
 from typing import Annotated
 
-import h5py
 import typer
 
-from safeh5.cli import demo, inspect, recover, run, status, verify
+from safeh5.cli.commands import HELP, Commands
 from safeh5.cli.outcome import DEBUG, Outcome
 from safeh5.cli.text import say
 from safeh5.events import logger
 
 app = typer.Typer(
     name="safeh5",
+    cls=Commands,
     help="HDF5 files that survive anything that happens to their writer.",
     epilog="Exit codes: 0 done or clean, 1 failed, 2 usage, 3 not found, 4 locked by a live writer, "
     "5 an interrupted session waits, 6 data lost or damaged, 130 stopped by Ctrl-C.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP,
 )
-app.command("status")(status.status)
-app.command("recover")(recover.recover)
-app.command("inspect")(inspect.inspect)
-app.command("verify")(verify.verify)
-app.command("demo")(demo.demo)
-app.command("run", context_settings={"allow_extra_args": True, "allow_interspersed_args": False})(run.run)
 
 
 def _version(wanted: bool) -> None:
     if wanted:
+        import h5py
+
         import safeh5
 
         libraries = f"h5py {h5py.version.version}, HDF5 {h5py.version.hdf5_version}"

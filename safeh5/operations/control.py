@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from typing import Any, TypeVar
 
-import h5py
 import msgspec
 
 from safeh5.errors import JournalError
@@ -82,6 +81,8 @@ class Writer(msgspec.Struct, frozen=True, omit_defaults=True):
     @classmethod
     def current(cls) -> Writer:
         """The process that asks, and its libraries."""
+        import h5py  # who only reads records need not load it
+
         owner = Owner.current()
         return cls(owner.pid, owner.host, owner.safeh5, h5py.version.version, h5py.version.hdf5_version)
 

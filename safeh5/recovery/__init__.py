@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from safeh5._lazy import lazily
 
 if TYPE_CHECKING:
-    from safeh5.recovery.calls import recover, status, status_tree
+    from safeh5.recovery.calls import recover
+    from safeh5.recovery.looking import status, status_tree
     from safeh5.recovery.report import (
         Action,
         Condition,
@@ -29,7 +30,8 @@ else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "safeh5.recovery.calls": "recover status status_tree",
+            "safeh5.recovery.calls": "recover",
+            "safeh5.recovery.looking": "status status_tree",
             "safeh5.recovery.report": "Action Condition DamageReport Loss RecoveryReport StatusReport "
             "TargetState TornReport UnfinishedBatch",
         },

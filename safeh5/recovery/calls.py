@@ -1,67 +1,29 @@
-"""What a caller asks recovery for: `status` looks, `recover` does what was planned."""
+"""Recovery as a caller asks for it: what was planned is done, under the lock of the target."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 
 import msgspec
 
-from safeh5.errors import ApplyError, FreeSpaceError, InvalidOptionError, SafeH5Error
+from safeh5.errors import ApplyError, FreeSpaceError, InvalidOptionError
 from safeh5.events import Progress, silent
 from safeh5.options import VerifyLevel, choose, require_choice, require_number
 from safeh5.recovery.act import carry_out
 from safeh5.recovery.describe import (
     damage_report,
-    status_report,
     torn_report,
     unfinished_report,
-    unreadable_report,
 )
 from safeh5.recovery.evidence import Evidence, examine
 from safeh5.recovery.leftovers import release_reserve, remove_leftovers
 from safeh5.recovery.locking import lock_target, require_file
 from safeh5.recovery.plan import Plan, Step, make_plan
-from safeh5.recovery.report import Action, RecoveryReport, StatusReport
-from safeh5.storage import Names, Storage, disk_of, find_sidecars
-
-
-def status(path: str | os.PathLike[str], *, storage: Storage | None = None) -> StatusReport:
-    """What stands at `path`: clean, live, interrupted, in doubt, damaged.
-
-    Parameters
-    ----------
-    path : path-like
-        An HDF5 file, or the sidecar directory of its session.
-
-    Returns
-    -------
-    StatusReport
-        Nothing is changed by asking, not even for a session that is running.
-    """
-    names = Names.of(path)
-    require_file(names)
-    return status_report(examine(disk_of(storage), names))
-
-
-def status_tree(
-    directory: str | os.PathLike[str], *, storage: Storage | None = None
-) -> Iterator[StatusReport]:
-    """The status of every target at or below `directory` that has a session or remains of one."""
-    return _statuses(directory, disk_of(storage))
-
-
-def _statuses(directory: str | os.PathLike[str], disk: Storage) -> Iterator[StatusReport]:
-    for names in find_sidecars(directory):
-        try:
-            require_file(names)
-            yield status_report(examine(disk, names))
-        except (SafeH5Error, OSError) as error:
-            # One sidecar that cannot be read hides no other.
-            yield unreadable_report(names, error)
+from safeh5.recovery.report import Action, RecoveryReport
+from safeh5.storage import Names, Storage, disk_of
 
 
 def recover(

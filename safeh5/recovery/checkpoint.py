@@ -7,13 +7,17 @@ cannot: what was written before is in the checkpoint and nowhere else.
 
 from __future__ import annotations
 
-from safeh5.applier import Place, Staging
+from typing import TYPE_CHECKING
+
 from safeh5.errors import CheckpointLostError, JournalError, NotHDF5Error, recover_command
 from safeh5.events import logger
 from safeh5.journal import JournalScan, Kind
 from safeh5.operations.control import CheckpointRecord, FileCreation, decode_control
 from safeh5.storage import Storage
 from safeh5.storage.pager import newest_applied, read_redo
+
+if TYPE_CHECKING:
+    from safeh5.applier import Place, Staging
 
 
 def promised(journal: JournalScan) -> int:
@@ -38,6 +42,8 @@ def open_checkpoint(place: Place, journal: JournalScan, creation: FileCreation) 
     CheckpointLostError
         If the journal begins at an anchor and the checkpoint is not there.
     """
+    from safeh5.applier import Staging  # who only asks for the problem need not load HDF5
+
     problem = checkpoint_problem(place.storage, place.path, journal)
     staging = None
     if not problem:

@@ -162,3 +162,36 @@ def test_a_recovery_stopped_by_ctrl_c_can_be_run_again(interrupted: Path) -> Non
     child.communicate()
     assert command("recover", interrupted).returncode == 0
     assert interrupted.exists()
+
+
+LOADED = """
+import sys
+from safeh5.cli import main
+sys.argv = ["safeh5", *sys.argv[1:]]
+try:
+    main()
+finally:
+    print(*sorted(name for name in sys.modules if name.split(".")[0] in ("safeh5", "h5py")), file=sys.stderr)
+"""
+
+
+def test_a_command_loads_what_it_needs_and_no_other_command(tmp_path: Path) -> None:
+    def loaded(*arguments: str) -> set[str]:
+        command = [sys.executable, "-c", LOADED, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        return set(done.stderr.split())
+
+    asking = loaded("status", str(tmp_path))
+    assert "safeh5.recovery.looking" in asking
+    assert not asking & {"h5py", "safeh5.h5", "safeh5.session", "safeh5.applier", "safeh5.cli.run"}
+    verifying = loaded("verify", str(tmp_path / "none.h5"))
+    assert "safeh5.verify.check" in verifying
+    assert not verifying & {"safeh5.h5", "safeh5.session", "safeh5.applier", "safeh5.cli.demo"}
+
+
+def test_the_help_names_every_command_and_a_slip_is_told(run: Run) -> None:
+    shown = run("--help").out
+    for name in ("status", "recover", "inspect", "verify", "demo", "run"):
+        assert name in shown
+    slip = run("statu")
+    assert slip.code == Exit.USAGE and "No such command" in slip.err
