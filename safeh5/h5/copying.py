@@ -1,8 +1,7 @@
 """Copies of objects: within the file an operation, from elsewhere an image of what was copied.
 
 Journaled is what can be repeated: a copy within the file is done again by
-HDF5. A copy from another file, by way of an external link, or with what
-references point to (HDF5 names that after its address), is made into a file in
+HDF5 (`safeh5.h5.within`). A copy from another file is made into a file in
 memory, and the image of that file is journaled.
 """
 
@@ -13,7 +12,7 @@ from typing import Any, Final
 import h5py
 from h5py import h5g, h5l, h5o, h5p
 
-from safeh5.h5 import native
+from safeh5.h5 import native, within
 from safeh5.h5.door import Door, refused
 from safeh5.h5.ids import Journaled
 from safeh5.h5.links import charset_of, free_place
@@ -22,7 +21,6 @@ from safeh5.operations import model
 
 _COPIED: Final = b"copied"  # as `safeh5.applier.images` looks for it
 _EXPAND_EXTERNAL: Final = h5o.COPY_EXPAND_EXT_LINK_FLAG
-_UNREPEATABLE: Final = _EXPAND_EXTERNAL | h5o.COPY_EXPAND_REFERENCE_FLAG
 _NOT_THERE = (KeyError, OSError, RuntimeError, ValueError)
 
 
@@ -41,14 +39,12 @@ def copy(
         refused(native.copy, src_loc, src_name, dst_loc, dst_name, copypl, lcpl)
     flags = 0 if copypl is None else copypl.get_copy_object()
     charset = charset_of(place.path, lcpl)
-    if not door.holds(src_loc) or flags & _UNREPEATABLE:
-        door.record(model.CopyIn(path=place.path, charset=charset), _image(src_loc, src_name, flags))
-        return
-    source = object_path(src_loc, src_name, door)
+    source = object_path(src_loc, src_name, door) if door.holds(src_loc) else None
     if source is None:
         door.record(model.CopyIn(path=place.path, charset=charset), _image(src_loc, src_name, flags))
-    else:
-        door.record(model.Copy(path=place.path, charset=charset, source=source, flags=flags))
+        return
+    door.record(model.Copy(path=place.path, charset=charset, source=source, flags=flags & ~within.EXPANDED))
+    within.expand(source, place.path, flags, door, lambda found: _image(found, b".", flags))
 
 
 def _followed(loc: Any, name: bytes) -> tuple[Any, bytes]:

@@ -51,7 +51,7 @@ def _create(group: Any, name: Any, value: Any) -> None:
     raw, lcpl = group._e(name, lcpl=True)
     place = free_place(group.id, raw, lcpl, group.id.door)
     if place is None:
-        refused(native.link, group.id, group.id, raw, lcpl=lcpl)
+        refused(native.link, group.id, group.id, raw, lcpl=lcpl, lapl=group.id.door.link_access())
     try:
         if place.group is not None and type(name) is str and name.isascii():
             group.create_dataset(name, data=value)

@@ -91,3 +91,30 @@ def test_copies_within_the_file_by_way_of_links_into_others_are_journaled(tmp_pa
         assert file["expanded/out"].file == file["expanded"].file
 
     three_ways(scenario, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [{}, {"expand_external": True}, {"expand_refs": True}, {"expand_refs": True, "without_attrs": True}],
+    ids=str,
+)
+def test_a_copy_within_a_file_keeps_references_as_hdf5_does(flags: dict[str, bool], tmp_path: Path) -> None:
+    _other(tmp_path / "other.h5")
+
+    def scenario(file: h5py.File) -> None:
+        group = file.create_group("g")
+        file["outside"], group["d"], group["type"] = [1, 2], np.arange(4), np.dtype("i4")
+        references = np.array([group["d"].ref, file["outside"].ref], dtype=h5py.ref_dtype)
+        record = np.zeros(2, [("n", "i4"), ("to", h5py.ref_dtype)])
+        record["to"] = references
+        group["references"], group["records"] = references, record
+        group["regions"] = np.array([group["d"].regionref[1:3]], dtype=h5py.regionref_dtype)
+        group["external"] = h5py.ExternalLink("third.h5", "far")
+        group["type"].attrs["itself"] = group["type"].ref
+        group.attrs.create("several", references, dtype=h5py.ref_dtype)
+        group["d"].attrs["region"] = group["d"].regionref[:2]
+        file.copy("g", "copied", **flags)
+        for name in [name for name in file if name.startswith("~")]:
+            file.move(name, "what a reference leads to")  # HDF5 names it after an address
+
+    three_ways(scenario, tmp_path)
