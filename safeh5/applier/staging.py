@@ -21,6 +21,7 @@ import h5py
 from h5py import h5d, h5f
 
 from safeh5.applier.applier import Applier
+from safeh5.applier.below import note
 from safeh5.applier.evictions import CACHE_KEPT, allow_evictions, forbid_evictions
 from safeh5.applier.failures import latched_error, telling
 from safeh5.applier.fence import Place, fenced
@@ -60,7 +61,9 @@ class Staging:
         self.path = place.path
         self.applied = applied
         self._userblock: int = file.userblock_size
-        self.applier = Applier(file.id, self.check)
+        self.applier = Applier(file.id, self._applied)
+        if not self._userblock:  # else HDF5 gives offsets to datasets that have none
+            note(file.id, below)
 
     @classmethod
     def create(cls, place: Place, creation: FileCreation) -> Staging:
@@ -129,6 +132,7 @@ class Staging:
                 **creation.arguments(new=mode == "w"),
             )
             forbid_evictions(file.id)
+            below.settled = mode == "r+"
             return cls(place, fence, below, file, applied)
         except (OSError, RuntimeError, ValueError, KeyError) as error:
             latched = below.error
@@ -194,6 +198,11 @@ class Staging:
         if self._below.error is not None:
             raise latched_error(self._below.error, self.path) from self._below.error
 
+    def _applied(self) -> None:
+        """After every operation, whoever had it applied."""
+        self._below.settled = False
+        self.check()
+
     @property
     def held_bytes(self) -> int:
         """Memory that waits for the next checkpoint: dirty pages and HDF5's metadata cache."""
@@ -212,6 +221,7 @@ class Staging:
         self.check()
         self._checkpoint_below(applied)
         self._shrink_cache()
+        self._below.settled = True
 
     def flush_hdf5(self) -> None:
         """Have libhdf5 write everything that it holds, whoever opened the dataset that it belongs to.

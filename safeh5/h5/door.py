@@ -12,6 +12,7 @@ from h5py import h5f, h5i, h5p
 
 from safeh5._typing import Buffer
 from safeh5.applier import AtHand
+from safeh5.applier.below import below_of
 from safeh5.errors import ApplyError, InternalError, SafeH5Error, UnjournaledOperationError
 from safeh5.h5 import native
 from safeh5.h5.exposed import Exposed
@@ -66,8 +67,10 @@ class Door:
         Where objects stand that were asked for.
     moved : dict of address to bytes
         Where objects were found that HDF5 has under an outdated name.
+    below : StagingFile or None
+        The file object that HDF5 works by.
     unrecorded : list of None
-        One for each time that a dataset which is not linked was resized.
+        One for each time that a dataset which is not linked was written or resized.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -80,6 +83,7 @@ class Door:
         self.exposed = Exposed(recorder.target)
         self.paths = Paths()
         self.moved: dict[Any, bytes] = {}
+        self.below = below_of(self.file_id)
         self.unrecorded: list[None] = []
         self._access: tuple[Any, h5p.PropLAID] = (None, self._link_access(h5p.create(h5p.LINK_ACCESS)))
 
@@ -125,6 +129,12 @@ class Door:
     def changes(self) -> tuple[int, int] | None:
         """The same as long as nothing is changed; None where changes may pass unseen."""
         return None if self.exposed else (self.recorder.position, len(self.unrecorded))
+
+    def note_unrecorded(self) -> None:
+        """A dataset that is not linked is changed, of which the journal knows nothing."""
+        self.unrecorded.append(None)
+        if self.below is not None:
+            self.below.settled = False
 
     def release(self, handle: Any, *, objects: bool) -> None:
         """Close one of the file's identifiers; the session commits with the last thing that is open.

@@ -57,7 +57,9 @@ class Journaled:
 class DatasetID(Journaled, h5d.DatasetID):  # type: ignore[misc]
     """Identifier of a dataset of a journaled file."""
 
-    __slots__ = ("door", "elsewhere", "extent", "known", "limits", "number", "numeric", "reader", "stored")
+    __slots__ = (
+        "chunks", "door", "elsewhere", "extent", "known", "limits", "number", "numeric", "reader", "stored",
+    )  # fmt: skip
 
     @property
     def id(self) -> int:
@@ -99,6 +101,7 @@ class DatasetID(Journaled, h5d.DatasetID):  # type: ignore[misc]
         with phil:
             path = path_of(self, self.door)
             if path is None:
+                self.door.note_unrecorded()
                 super().write(mspace, fspace, arr_obj, mtype, dxpl=dxpl)
             else:
                 writing.write(self, path, mspace, fspace, arr_obj, mtype)

@@ -29,7 +29,7 @@ in h5py               replaced                                     because
 ``Group``             create_dataset, create_group                 see `making`
 ``AttributeManager``  create                                       see `highlevel`
 ``File``              ``__exit__``                                 see `highlevel`
-``_selector``         Reader                                       reads past identifiers: see `virtual`
+``_selector``         Reader                                       reads past identifiers: see `reading`
 ``File``              ``session`` (added)                          the session of a journaled file
 ====================  ===========================================  =================================
 
@@ -54,7 +54,7 @@ from typing import Any, NamedTuple
 
 from h5py import AttributeManager, File, Group, h5a, h5d, h5ds, h5f, h5g, h5i, h5o, h5r, h5t
 
-from safeh5.h5 import attributes, copying, files, highlevel, links, making, native, objects, sessions, virtual
+from safeh5.h5 import attributes, copying, files, highlevel, links, making, native, objects, reading, sessions
 from safeh5.h5.ids import Journaled
 from safeh5.h5.native import phil
 
@@ -162,7 +162,7 @@ def install() -> None:
         for owner, name, ours, identifier in METHODS:
             _replace(owner, name, _method(getattr(owner, name), ours, identifier))
         _replace(File, "session", property(highlevel.file_session))
-        _replace(native.selector, "Reader", virtual.reader)
+        _replace(native.selector, "Reader", reading.reader)
 
 
 def uninstall() -> None:

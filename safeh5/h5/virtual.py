@@ -15,10 +15,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-import weakref
 from typing import Any
 
-import h5py
 from h5py import h5d, h5f, h5p, h5s
 
 from safeh5.h5 import native
@@ -136,53 +134,6 @@ def _empty_file() -> h5f.FileID:
         return native.create_file(os.path.join(directory, "file.h5").encode(), h5f.ACC_EXCL)
 
 
-# --- the two ways of reading ---------------------------------------------------------
-
-
 def is_to_be_stood_in(dataset: Any) -> bool:
     """Whether HDF5 reads too little of a dataset; asked before, and again after it has read or failed."""
     return StagingFile.refused_anywhere > 0 and leads_elsewhere(dataset)
-
-
-class _Reader(native.Reader):  # type: ignore[misc]
-    """h5py's reader of a dataset, as long as that does not lead elsewhere.
-
-    Attributes
-    ----------
-    dataset : weak reference to DatasetID
-        The dataset, which keeps its reader.
-    seen : object
-        How far the file had been changed when the reader was made: see `Door.changes`.
-    """
-
-    __slots__ = ("dataset", "seen")
-
-    def read(self, args: tuple[Any, ...]) -> Any:
-        """What the selection `args` holds."""
-        dataset = self.dataset()
-        if not is_to_be_stood_in(dataset):
-            try:
-                found = super().read(args)
-            except OSError:
-                if not is_to_be_stood_in(dataset):
-                    raise
-            else:
-                if not is_to_be_stood_in(dataset):
-                    return found
-        return h5py.Dataset(stand_in(dataset))[args]
-
-
-def reader(dataset: Any) -> Any:
-    """What h5py makes to read simple selections with, which goes past the identifier's own methods.
-
-    h5py makes one for every read, since the shape may have changed. Here it is
-    known whether anything has.
-    """
-    door = getattr(dataset, "door", None)
-    if door is None:
-        return native.Reader(dataset)
-    changes, kept = door.changes, getattr(dataset, "reader", None)
-    if kept is None or kept.seen is None or kept.seen != changes:
-        kept = dataset.reader = _Reader(dataset)
-        kept.dataset, kept.seen = weakref.ref(dataset), changes
-    return kept

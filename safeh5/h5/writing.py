@@ -178,7 +178,7 @@ def resize(dataset: Any, shape: tuple[int, ...], native_set_extent: Native) -> N
     """Record one call of `DatasetID.set_extent`."""
     path = path_of(dataset, dataset.door)
     if path is None or shape == dataset.shape:
-        dataset.door.unrecorded.append(None)
+        dataset.door.note_unrecorded()
         native_set_extent(shape)
         return
     if not _can_be(dataset, shape):
@@ -212,6 +212,7 @@ def write_chunk(dataset: Any, offsets: tuple[int, ...], data: Any, mask: int, na
     """Record one call of `DatasetID.write_direct_chunk`."""
     path = path_of(dataset, dataset.door)
     if path is None:
+        dataset.door.note_unrecorded()
         native_write(offsets, data, mask)
         return
     dcpl = dataset.get_create_plist()

@@ -91,6 +91,8 @@ class StagingFile(Closes):
         of the disk, or an interrupt in the middle of a call. It stays.
     tells_reads : bool
         Whether a read that fails is told to libhdf5, and so to whoever reads.
+    settled : bool
+        Whether libhdf5 holds no values that it has not written: after a checkpoint, until the next change.
     refused : int
         How often libhdf5 was kept from opening this file for another one; it
         then reports "file signature not found".
@@ -104,7 +106,7 @@ class StagingFile(Closes):
 
     def __init__(self, file: RandomFile, shown: StrPath | None = None) -> None:
         self.error: BaseException | None = None
-        self.tells_reads = False
+        self.tells_reads = self.settled = False
         self.refused = 0
         self.forked = False
         self._opened = False
@@ -162,9 +164,21 @@ class StagingFile(Closes):
             self._latch(error)
             raise
 
+    def read_values(self, view: memoryview, offset: int) -> None:
+        """Fill `view` with the bytes at `offset`, past libhdf5, as it would read them; while `settled`.
+
+        Raises
+        ------
+        OSError
+            They cannot be read, or the file has failed before. Nothing is latched.
+        """
+        if self.error is not None:
+            raise OSError(errno.EIO, f"the file has failed: {self.error}")
+        self._read_into(view, offset)
+
     def close(self) -> None:
         """Close the file, after libhdf5 has. Nothing is made durable by that."""
-        self.tells_reads = False
+        self.tells_reads = self.settled = False
         self._file.close()
 
     def __repr__(self) -> str:
