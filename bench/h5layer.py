@@ -2,7 +2,9 @@
 """What journaling costs a program that uses h5py: the same code by `h5py.File` and by `safeh5.File`.
 
 h5py puts nothing on the disk by itself, so a third is measured beside them: h5py with an fsync after
-each flush, which is durable where the program flushes, and not journaled.
+each flush, which is durable where the program flushes, and not journaled. And where a program writes large
+amounts, the floor: its bytes alone, once, in a plain file that is on the disk at each flush. Whatever keeps
+a second, durable copy of what is written takes that long at least.
 
     python -m bench.h5layer [--workload NAME ...] [--rounds N] [--scale S] [--directory DIR] [--json]
 
@@ -96,8 +98,9 @@ def chunks(kind: Any, scale: float) -> Seconds:
             data[number] = frame
             if number % 32 == 31:
                 file.flush()
-    with h5py.File("run.h5", "r") as file:
-        assert np.array_equal(file["frames"][:, 0, 0], np.arange(count))
+    if kind is not Bytes:
+        with h5py.File("run.h5", "r") as file:
+            assert np.array_equal(file["frames"][:, 0, 0], np.arange(count))
     return clock.parts
 
 
@@ -112,8 +115,9 @@ def rows(kind: Any, scale: float) -> Seconds:
             data.resize(data.shape[0] + 1000, axis=0)
             data[-1000:] = block
         file.flush()
-    with h5py.File("run.h5", "r") as file:
-        assert np.array_equal(file["rows"][::1000, 0], np.arange(blocks))
+    if kind is not Bytes:
+        with h5py.File("run.h5", "r") as file:
+            assert np.array_equal(file["rows"][::1000, 0], np.arange(blocks))
     return clock.parts
 
 
@@ -166,7 +170,41 @@ class Synced(h5py.File):  # type: ignore[misc]
         super().close()
 
 
+class Bytes:
+    """The floor: what is written to a dataset, end to end in a plain file, synced at each flush."""
+
+    def __init__(self, _name: str, _mode: str) -> None:
+        self.shape: tuple[int, ...] = ()
+        self._file = os.open("bytes.raw", os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+
+    def create_dataset(self, _name: str, shape: tuple[int, ...], *_: Any, **__: Any) -> Bytes:
+        """Take what is written to it."""
+        self.shape = shape
+        return self
+
+    def resize(self, size: int, axis: int) -> None:
+        """Note the new extent."""
+        self.shape = (*self.shape[:axis], size, *self.shape[axis + 1 :])
+
+    def __setitem__(self, _args: Any, values: Any) -> None:
+        os.write(self._file, values)
+
+    def flush(self) -> None:
+        """Put it on the disk."""
+        os.fdatasync(self._file)
+
+    def __enter__(self) -> Bytes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.flush()
+        os.close(self._file)
+
+
 KINDS: Final[dict[str, Any]] = {"h5py": h5py.File, "synced": Synced, "safeh5": File}
+FLOORS: Final[dict[str, Any]] = {"bytes": Bytes}
+LARGE: Final = ("chunks", "rows")
+"""Workloads that write so much that the disk may be what they wait for: with a floor."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -177,10 +215,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--directory", type=Path)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--one", choices=list(KINDS), help=argparse.SUPPRESS)
+    parser.add_argument("--one", choices=[*KINDS, *FLOORS], help=argparse.SUPPRESS)
     asked = parser.parse_args(arguments)
     if asked.one:
-        print(json.dumps(WORKLOADS[asked.workload[0]](KINDS[asked.one], asked.scale)))
+        kind = {**KINDS, **FLOORS}[asked.one]
+        print(json.dumps(WORKLOADS[asked.workload[0]](kind, asked.scale)))
         return 0
     results = {name: _compare(name, asked) for name in asked.workload or WORKLOADS}
     print(json.dumps(results, indent=2) if asked.json else _tables(results))
@@ -189,23 +228,29 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _compare(name: str, asked: argparse.Namespace) -> dict[str, Seconds]:
     """Medians of both, and of their ratio, for every part of one workload."""
-    rounds = []
+    kinds, rounds = [*KINDS, *(FLOORS if name in LARGE else ())], []
     for number in range(asked.rounds):
-        order = random.Random(number).sample(list(KINDS), len(KINDS))
+        order = random.Random(number).sample(kinds, len(kinds))
         rounds.append({kind: _one(kind, name, asked) for kind in order})
         print(f"{name}: round {number + 1} of {asked.rounds}", file=sys.stderr)
     return {
-        part: {
-            "h5py": statistics.median(each["h5py"][part] for each in rounds),
-            "safeh5": statistics.median(each["safeh5"][part] for each in rounds),
-            "synced": statistics.median(each["synced"][part] for each in rounds),
-            "ratio": statistics.median(each["safeh5"][part] / each["h5py"][part] for each in rounds),
-            "ratio to synced": statistics.median(
-                each["safeh5"][part] / each["synced"][part] for each in rounds
-            ),
-        }
+        part: _medians([{kind: each[kind][part] for kind in kinds} for each in rounds])
         for part in rounds[0]["h5py"]
     }
+
+
+def _medians(rounds: list[Seconds]) -> Seconds:
+    """Of the seconds of each kind, and of the ratios within a round."""
+    found = {kind: statistics.median(each[kind] for each in rounds) for kind in rounds[0]}
+    ratios = {
+        "ratio": ("safeh5", "h5py"),
+        "ratio to synced": ("safeh5", "synced"),
+        "floor": ("bytes", "h5py"),
+    }
+    for name, (one, other) in ratios.items():
+        if one in found:
+            found[name] = statistics.median(each[one] / each[other] for each in rounds)
+    return found
 
 
 def _one(kind: str, workload: str, asked: argparse.Namespace) -> Seconds:
@@ -215,14 +260,16 @@ def _one(kind: str, workload: str, asked: argparse.Namespace) -> Seconds:
 
 def _tables(results: dict[str, dict[str, Seconds]]) -> str:
     lines = [
-        "| workload | part | h5py s | h5py with fsync s | safeh5 s | times h5py | times h5py with fsync |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+        "| workload | part | h5py s | h5py with fsync s | safeh5 s | times h5py | times h5py with fsync "
+        "| floor, times h5py |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name, parts in results.items():
         for part, each in parts.items():
+            floor = f"{each['floor']:.2f}" if "floor" in each else ""
             lines.append(
                 f"| {name} | {part} | {each['h5py']:.3f} | {each['synced']:.3f} | {each['safeh5']:.3f} "
-                f"| {each['ratio']:.2f} | {each['ratio to synced']:.2f} |"
+                f"| {each['ratio']:.2f} | {each['ratio to synced']:.2f} | {floor} |"
             )
     return "\n".join(lines)
 
