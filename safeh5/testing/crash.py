@@ -33,7 +33,7 @@ from safeh5.testing.faults import LOOKING, Call, Fault, FaultyStorage
 from safeh5.testing.zygote import Zygote
 
 Ack = Callable[[str], None]
-Workload = Callable[[str, Storage, Ack], None]
+Workload = Callable[..., None]
 
 NEVER = 1 << 60
 
@@ -117,7 +117,7 @@ def live(workloads: dict[str, Workload], request: dict[str, Any]) -> None:
     def ack(text: str) -> None:
         os.write(notes, text.encode() + b"\n")
 
-    workloads[request["workload"]](request["target"], storage, ack)
+    workloads[request["workload"]](request["target"], storage, ack, **request.get("options", {}))
     ack(f"effects {storage.changes()}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -20,13 +21,14 @@ from safeh5.testing.harness import registry
 from safeh5.testing.harness.settings import Settings, UsageError
 from safeh5.testing.modes import states as mode
 from safeh5.testing.states import check, explore
-from safeh5.testing.states.choices import states
+from safeh5.testing.states.choices import cut_off, states
 from safeh5.testing.states.contents import Contents
 from safeh5.testing.states.disk import Disk, Fate, Tree, read_tree
 from safeh5.testing.states.events import Event, Kind
-from safeh5.testing.states.explore import Explorer, simplest, story
+from safeh5.testing.states.explore import Explorer, story, with_half
 from safeh5.testing.states.proof import ProofError, prove
 from safeh5.testing.states.recorder import Recorder, recording
+from safeh5.testing.states.smallest import simplest
 from safeh5.testing.states.workload import Recording, record
 from safeh5.testing.states.workloads import WORKLOADS
 
@@ -194,6 +196,18 @@ def test_a_sync_of_data_may_leave_the_times_behind_and_a_whole_one_may_not(tmp_p
         assert left == {5} if survive else len(left) > 1
 
 
+def test_each_length_of_a_write_that_was_cut_off_is_built_and_none_stays_behind(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    with recorded(root) as events:
+        write(root / "x", b"0123456789")
+    disk = disk_of(events[:-1])
+    lengths = [len(half.data) for half in cut_off(events[-1], random.Random(1))]
+    found = [with_half(disk, half).files["x"].data for half in cut_off(events[-1], random.Random(1))]
+    assert found == [b"0123456789"[:length] for length in lengths] and len(set(lengths)) > 2
+    disk.apply(events[-1])
+    assert disk.build({}).files["x"].data == b"0123456789"
+
+
 # --- what it finds ----------------------------------------------------------------------
 
 
@@ -236,7 +250,8 @@ def test_a_sync_that_is_left_out_is_found(what: str, tmp_path: Path) -> None:
         if found is not None:
             break
         assert explorer.tally.checked < 2500, "it was not found"
-    small = simplest(explorer, found)
+    small = simplest(explorer, found, seconds=4.0)
+    assert small.point <= found.point
     assert len(small.state.choice) <= max(1, len(found.state.choice))
     assert explorer.judge(small.tree, small.expected, small.way) == small.what
     assert any("<-" in line for line in story(less, small)) or small.state.family == "killed"

@@ -16,9 +16,10 @@ from safeh5.testing.harness.report import Report
 from safeh5.testing.harness.settings import Settings, UnavailableError, UsageError
 from safeh5.testing.states import kept
 from safeh5.testing.states.contents import Contents
-from safeh5.testing.states.explore import Explorer, Found, Tally, simplest, story
+from safeh5.testing.states.explore import Explorer, Found, Tally, story
 from safeh5.testing.states.history import ProofError, targets_of
 from safeh5.testing.states.proof import prove, prove_states
+from safeh5.testing.states.smallest import simplest
 from safeh5.testing.states.workload import Recording, Workload, record
 from safeh5.testing.states.workloads import WORKLOADS
 
@@ -229,7 +230,8 @@ def _problem(workload: Workload, error: Exception) -> Exception:
 
 
 def _keep(explorer: Explorer, found: Found, settings: Settings) -> tuple[str, Path | None]:
-    found = simplest(explorer, found)
+    if settings.shrink:
+        found = simplest(explorer, found)
     recording = explorer.recording
     lines = "\n".join(f"  {line}" for line in story(recording, found)[-_STORY:])
     what = f"{recording.workload.name}, {found.state.family}, {found.way}: {found.what}\nThe crash:\n{lines}"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import safeh5
-from safeh5.errors import ApplyError, NothingToRecoverError, SafeH5Error
+from safeh5.errors import ApplyError, NothingToRecoverError, SafeH5Error, SessionFailedError
 from safeh5.h5 import journaled_file
 from safeh5.microdata import MicroDataGroup, MicroDataset
 from safeh5.session import Session
@@ -227,9 +227,9 @@ def replay_or_nothing(target: str, storage: Storage, ack: Ack) -> None:
         recover(target, storage, ack)
 
 
-def until_full(target: str, storage: Storage, ack: Ack) -> None:
-    """Batch after batch until the disk is full; then the process ends as it stands."""
-    number = 0
+def until_full(target: str, storage: Storage, ack: Ack, suspend: bool = False) -> None:
+    """Batch after batch until the disk is full; then the process ends as it stands, or suspends first."""
+    number, session = 0, None
     with contextlib.suppress(SafeH5Error):
         session = safeh5.open(target, storage=storage, segment_bytes=40_000)
         while number < 20_000:
@@ -238,6 +238,13 @@ def until_full(target: str, storage: Storage, ack: Ack) -> None:
             number += 1
             if number % 50 == 0:
                 session.checkpoint()
+    if suspend and session is not None:
+        # There is room kept for that, however full the disk is; none helps where a sync has failed.
+        try:
+            session.suspend()
+            ack("suspended")
+        except SessionFailedError:
+            ack("failed")
     die()
 
 

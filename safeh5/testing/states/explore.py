@@ -8,7 +8,7 @@ import random
 import shutil
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from safeh5.recovery import replay
 from safeh5.testing.states.check import REPLAY, RESUME, ROLL_BACK, StateError, check, place
 from safeh5.testing.states.choices import State, cut_off, states
 from safeh5.testing.states.contents import Contents
-from safeh5.testing.states.disk import Choice, Disk, Tree
+from safeh5.testing.states.disk import Disk, Fate, Tree
 from safeh5.testing.states.events import Event, Kind
 from safeh5.testing.states.history import Expected, History
 from safeh5.testing.states.workload import Recording
@@ -36,6 +36,8 @@ FIRST: Final = (
     frozenset({"all data lost, names kept", "one write lost", "one name kept, the others lost"}),
 )  # fmt: skip
 """The families that are tried first, and those that come next."""
+
+HALF: Final = "killed in a write"
 
 _OTHER_WAYS = 8
 """One state in so many is resumed too, and one is rolled back."""
@@ -163,18 +165,32 @@ class Explorer:
             if point % ROUND_POINTS not in stripes:
                 continue
             self.tally.points += families is FIRST[0]
-            for half, state, tree in self._states(disk, upcoming, round_, families):
+            for half, state, tree in self.states(disk, upcoming, round_, families):
                 yield self._try(point, half, state, tree, expected)
 
     def like(
         self, family: str, behind: str, describe: Callable[[list[Event]], str]
     ) -> Iterator[tuple[State, Tree, dict[str, Expected]]]:
         """All states of one family at the points that `describe` describes so."""
-        for point, disk, expected, upcoming in self.points():
-            if describe(self.recording.events[:point]) == behind:
-                for _, state, tree in self._states(disk, upcoming, 0):
-                    if state.family == family:
-                        yield state, tree, expected
+        for _, disk, expected, upcoming in self._points_behind(behind, describe):
+            for _, state, tree in self.states(disk, upcoming, 0):
+                if state.family == family:
+                    yield state, tree, expected
+
+    def exactly(
+        self, fates: Mapping[int, Fate], behind: str, describe: Callable[[list[Event]], str]
+    ) -> Iterator[tuple[State, Tree, dict[str, Expected]]]:
+        """These fates, of events by how many before the crash they were, at the points described so."""
+        for point, disk, expected, _ in self._points_behind(behind, describe):
+            choice = {point - back: fate for back, fate in fates.items()}
+            yield State("as it was kept", choice), disk.build(choice), expected
+
+    def _points_behind(
+        self, behind: str, describe: Callable[[list[Event]], str]
+    ) -> Iterator[tuple[int, Disk, dict[str, Expected], Event | None]]:
+        for found in self.points():
+            if describe(self.recording.events[: found[0]]) == behind:
+                yield found
 
     def points(self) -> Iterator[tuple[int, Disk, dict[str, Expected], Event | None]]:
         """Each place to crash: what was done, what is expected, what would have come next."""
@@ -190,15 +206,16 @@ class Explorer:
         yield len(events), disk, history.expected(), None
         shutil.rmtree(scratch, ignore_errors=True)
 
-    def _states(
+    def states(
         self, disk: Disk, upcoming: Event | None, round_: int, families: frozenset[str] = frozenset()
     ) -> Iterator[tuple[bytes | None, State, Tree]]:
+        """The states at one point, with what there was of the event that was cut off; of some families."""
         for state in states(disk, round_, self.seed):
             if not families or state.family in families:
                 yield None, state, disk.build(state.choice)
-        if round_ == 0 and not families:
+        if round_ == 0 and (not families or HALF in families):
             for half in cut_off(upcoming, random.Random(f"{self.seed} {disk.count}")):
-                yield half.data, State("killed in a write", {}), with_half(disk, half)
+                yield half.data, State(HALF, {}), with_half(disk, half)
 
     def _try(
         self, point: int, half: bytes | None, state: State, tree: Tree, expected: dict[str, Expected]
@@ -232,8 +249,9 @@ class Explorer:
 
 def with_half(disk: Disk, half: Event) -> Tree:
     """What a process leaves that was killed in the middle of a write."""
-    inode, before = disk._inode_of(half), disk.count
-    inode.pending.append((before + 1, half))
+    inode = disk._inode_of(half)
+    # A number of its own for each length: what a disk has built it keeps, by these numbers.
+    inode.pending.append((-(disk.count << 32) - len(half.data), half))
     try:
         return disk.build({})
     finally:
@@ -247,22 +265,6 @@ def _ways(number: int) -> list[str]:
     if number % _OTHER_WAYS == 1:
         ways.append(ROLL_BACK)
     return ways
-
-
-def simplest(explorer: Explorer, found: Found) -> Found:
-    """The same failure with as few fates as it takes: what does not matter is kept whole."""
-    if found.half is not None:
-        return found
-    disk = next(disk for point, disk, _, _ in explorer.points() if point == found.point)
-    choice: Choice = found.state.choice
-    for number in sorted(choice, reverse=True):
-        less = {key: fate for key, fate in choice.items() if key != number}
-        tree = disk.build(less)
-        what = explorer.judge(tree, found.expected, found.way)
-        if what is not None:
-            choice = less
-            found = found._replace(state=State(found.state.family, less), tree=tree, what=what)
-    return found
 
 
 def story(recording: Recording, found: Found) -> list[str]:

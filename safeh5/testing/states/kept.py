@@ -1,13 +1,14 @@
 """A failure as a file: how to come to it again, the disk that the crash left, what may be made of it.
 
 To replay it the workload is recorded once more and crashed behind the same kind
-of effect, in every way of the same family: a sync that was missing is there
+of effect, with the same fates, then in every way of the same family: a sync that was missing is there
 when the bug is mended, and the disk of that day cannot come about any more.
 Only when a user's script is gone the kept disk itself is recovered.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 from safeh5.testing.states.check import StateError, check, place
 from safeh5.testing.states.contents import ABSENT, Contents
-from safeh5.testing.states.disk import read_tree
+from safeh5.testing.states.disk import Fate, read_tree
 from safeh5.testing.states.events import Event, Kind
 from safeh5.testing.states.explore import Explorer, Found, recovering, story
 from safeh5.testing.states.history import Expected
@@ -39,6 +40,7 @@ def lay_out(recording: Recording, found: Found, contents: Contents, directory: P
         "half": found.half is not None,
         "from_checkpoint": recording.workload.from_checkpoint,
         "family": found.state.family,
+        "fates": [[found.point - number, *fate] for number, fate in found.state.choice.items()],
         "way": found.way,
         "story": story(recording, found)[-_STORY:],
         "directories": list(found.tree.directories),
@@ -69,7 +71,10 @@ def replay(case: dict[str, Any], directory: Path) -> None:
         return
     recording = record(workload, directory / "recording")
     explorer = Explorer(recording, Contents(directory / "again"), directory / "explored", seed=0)
-    for state, tree, expected in explorer.like(case["family"], case["behind"], _kind_of_point):
+    fates = {back: Fate(what, at) for back, what, at in case.get("fates", ())}
+    exactly = explorer.exactly(fates, case["behind"], _kind_of_point) if fates else ()
+    like = explorer.like(case["family"], case["behind"], _kind_of_point)
+    for state, tree, expected in itertools.chain(exactly, like):
         what = explorer.judge(tree, expected, case["way"])
         if what is not None:
             raise StateError(f"{state.family}: {what}")
