@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,12 @@ from typing import Any
 import safeh5
 from safeh5.testing.harness.corpus import keep
 from safeh5.testing.harness.settings import Settings
+from safeh5.testing.harness.shrinking import headline
+
+ALIKE = 3
+"""Failures that read alike of which the files are kept and shown; more of them are counted."""
+
+MORE = "failures like those below, not kept"
 
 ENOUGH = 100
 """Failures after which a run ends: more of them say nothing new, and each is kept as a file."""
@@ -67,6 +75,7 @@ class Report:
     figures: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
+    _ways: Counter[str] = field(default_factory=Counter)
 
     def count(self, what: str, more: int = 1) -> None:
         """One more of these."""
@@ -83,20 +92,35 @@ class Report:
 
     def is_over(self) -> bool:
         """Whether to stop: the time or the number of cases is over, or enough was found."""
-        if len(self.failures) >= (1 if self.settings.first else ENOUGH):
+        if self._ways.total() >= (1 if self.settings.first else ENOUGH):
             return True
         return self.settings.is_over(self.cases)
 
-    def fail(self, what: str, case: dict[str, Any], directory: Path | None = None) -> Failure:
-        """Keep a case that failed, with the files of `directory` if it is about any."""
-        kept = keep(self.settings.corpus, {"mode": self.mode, **case, "text": what}, directory)
-        return self.failed(what, kept)
+    def is_to_be_small(self, what: str) -> bool:
+        """Whether to make this failure small before it is kept: the first one of those that read alike."""
+        return self.settings.shrink and not self._ways[headline(what)]
 
-    def failed(self, what: str, kept: Path) -> Failure:
+    def fail(self, what: str, case: dict[str, Any], directory: Path | None = None) -> None:
+        """Keep a case that failed, with the files of `directory` if it is about any."""
+        self.failed(what, keep(self.settings.corpus, {"mode": self.mode, **case, "text": what}, directory))
+
+    def failed(self, what: str, kept: Path) -> None:
         """Note a failure that is kept already."""
-        failure = Failure(what, kept, f"{self.settings.program} replay {os.path.relpath(kept)}")
-        self.failures.append(failure)
-        return failure
+        way = headline(what)
+        self._ways[way] += 1
+        if any(failure.kept == kept for failure in self.failures):
+            self.count(MORE)
+        elif self._ways[way] > ALIKE:
+            self.count(MORE)
+            kept.unlink(missing_ok=True)
+        else:
+            where = shlex.quote(os.path.relpath(kept))
+            self.failures.append(Failure(what, kept, f"{self.settings.program} replay {where}"))
+
+    def take(self, failures: list[Failure]) -> None:
+        """Those that a part of this run has kept."""
+        for failure in failures:
+            self.failed(failure.what, failure.kept)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -1,7 +1,8 @@
-"""Failures are made small before they are kept: smaller cases are tried, and one that fails in the same way is taken.
+"""Failures are made small before they are kept.
 
-Two failures are taken for the same when their headlines are, numbers, paths and lists left out. What is smaller
-is for each mode to say; here is what they have in common.
+Smaller cases are tried, and one that fails in the same way is taken. Two failures
+are taken for the same when their headlines are, numbers, paths and lists left out.
+What is smaller is for each mode to say; here is what they have in common.
 """
 
 from __future__ import annotations

@@ -12,8 +12,9 @@ import logging
 import random
 import shutil
 import traceback
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -28,6 +29,7 @@ from safeh5.testing.faults import Call, FaultyStorage
 from safeh5.testing.harness.places import working_directory
 from safeh5.testing.harness.report import Report
 from safeh5.testing.harness.settings import Settings
+from safeh5.testing.harness.shrinking import Patience, first, headline
 from safeh5.testing.harness.watched import Unfinished, watch
 from safeh5.testing.modes import fault_kinds, kill_cases, workloads
 from safeh5.testing.modes.kill_cases import ACTIONS, CASES, Case, Ground
@@ -62,6 +64,8 @@ class _Order:
     old: dict[int, bytes | None]
     cases: int | None
     seconds: float | None
+    counts: dict[int, int]
+    shrink: bool
 
 
 def run(report: Report, settings: Settings) -> None:
@@ -77,7 +81,8 @@ def run(report: Report, settings: Settings) -> None:
         tries = every_try({n: counts[n] for n in chosen[: SHORT if settings.exhaustive else None]})
         random.Random(settings.seed).shuffle(tries)
         report.count("calls that can fail", sum(counts[n] for n in {one.case for one in tries}))
-        _run_tries(report, settings, tries, root, old)
+        order = _Order(tuple(tries), str(root), old, settings.cases, settings.left, counts, settings.shrink)
+        _run_tries(report, settings, order)
 
 
 def every_try(counts: dict[int, int]) -> list[Try]:
@@ -118,14 +123,13 @@ def _prepare_all(root: Path) -> dict[int, bytes | None]:
     return old
 
 
-def _run_tries(
-    report: Report, settings: Settings, left: list[Try], root: Path, old: dict[int, bytes | None]
-) -> None:
+def _run_tries(report: Report, settings: Settings, order: _Order) -> None:
     """Do these, in a process that is begun anew behind a call that it does not survive."""
+    left = order.tries
     while left and not report.is_over():
         cases = None if settings.cases is None else settings.cases - report.cases
+        order = replace(order, tries=left, cases=cases, seconds=settings.left)
         try:
-            order = _Order(tuple(left), str(root), old, cases, settings.left)
             watch(work, order, partial(_note, report), enough=report.is_over)
             return
         except Unfinished as problem:
@@ -150,19 +154,53 @@ def _note(report: Report, kind: str, news: dict[str, Any]) -> None:
 def work(order: _Order, news: Connection) -> None:
     """One try after the other."""
     logging.disable(logging.CRITICAL)
-    budget = Settings(0, order.seconds, order.cases)
+    budget, known = Settings(0, order.seconds, order.cases), set[str]()
     for index, one in enumerate(order.tries):
         if budget.is_over(index):
             break
-        news.send(("begin", {"index": index, "case": one.facts()}))
+        _tell(news, index, one)
         try:
             outcome = attempt(one, Path(order.root), order.old[one.case])
         except Exception as error:
             text = "".join(traceback.format_exception(error))
+            if order.shrink and headline(text) not in known:
+                known.add(headline(text))
+                one, text = _smallest(order, one, text, partial(_tell, news, index))
             news.send(("fail", {"outcome": "failed", "text": text, "case": one.facts()}))
         else:
             news.send(("done", {"outcome": outcome, "case": one.facts()}))
     news.send(("end", {}))
+
+
+def _tell(news: Connection, index: int, one: Try) -> None:
+    """What is done from here on, smaller cases too: it may not be survived."""
+    news.send(("begin", {"index": index, "case": one.facts()}))
+
+
+def _smallest(order: _Order, one: Try, what: str, tell: Callable[[Try], None]) -> tuple[Try, str]:
+    """Once and not for ever, in the shortest workload, at the first call that fails in the same way."""
+
+    def fails(other: Try) -> str | None:
+        tell(other)
+        try:
+            attempt(other, Path(order.root), order.old[other.case])
+        except Exception as error:
+            return "".join(traceback.format_exception(error))
+        return None
+
+    way = headline(what)
+    once = [one._replace(for_ever=False)] if one.for_ever else []
+    one, what = first(once, fails, way, Patience()) or (one, what)
+    return first(_smaller(order.counts, one), fails, way, Patience()) or (one, what)
+
+
+def _smaller(counts: dict[int, int], one: Try) -> Iterator[Try]:
+    """The same fault elsewhere: the shortest workload first, and of each the first call."""
+    for case in sorted(counts, key=lambda case: (counts[case], case)):
+        if case == one.case:
+            yield from (one._replace(nth=nth) for nth in range(1, one.nth))
+            return
+        yield from (one._replace(case=case, nth=nth) for nth in range(1, counts[case] + 1))
 
 
 def attempt(one: Try, root: Path, old: bytes | None) -> str:

@@ -12,17 +12,17 @@ from safeh5.testing.harness.places import working_directory
 from safeh5.testing.harness.report import Report
 from safeh5.testing.harness.settings import Settings, UsageError
 from safeh5.testing.modes import strace
-from safeh5.testing.modes.kill_cases import (
-    CASES,
-    HOW,
-    Case,
-    Ground,
-    check,
-    check_second,
-    enumerate_deaths,
-    prepare,
+from safeh5.testing.modes.kill_cases import CASES, HOW, Case, Ground, check, check_second, enumerate_deaths
+from safeh5.testing.modes.kill_small import Killer, OneKill, again, smallest
+from safeh5.testing.modes.syscalls import (
+    Kill,
+    Sweep,
+    attempt,
+    facts,
+    smallest_kill,
+    sweepable,
+    workload_of,
 )
-from safeh5.testing.modes.syscalls import Kill, Sweep, attempt, facts, sweepable, workload_of
 from safeh5.testing.states.workload import Workload
 from safeh5.testing.zygote import Zygote
 
@@ -80,8 +80,11 @@ def _sweep(report: Report, chance: random.Random, workload: Workload, share: flo
             report.cases += 1
             report.count("killed before a system call", int(sweep.killed))
             _count_depth(report, sweep.depth)
-            if what is not None:
-                report.fail(what, facts(sweep, kill))
+            if what is None:
+                continue
+            if report.is_to_be_small(what):
+                kill, what = smallest_kill(sweep, kill, what)
+            report.fail(what, facts(sweep, kill))
     if share == 1.0 and not report.cases:
         raise UsageError(
             f"{workload.name} was run and did nothing to the disk in its working directory;"
@@ -91,16 +94,19 @@ def _sweep(report: Report, chance: random.Random, workload: Workload, share: flo
 
 def _run_case(report: Report, zygote: Zygote, chance: random.Random, case: Case, how: str, salt: str) -> None:
     with working_directory() as directory:
-        for death in enumerate_deaths(Ground(zygote, directory), case, how, salt):
+        for death in enumerate_deaths(Ground(zygote, directory / "all"), case, how, salt):
             if report.is_over():
                 return
             second = _recoveries(chance)
             report.cases += 1
             report.count(f"{case} {how}")
             what = _try(report, case, death, second)
-            if what is not None:
-                fields = {"case": str(case), "how": how, "nth": death.nth, "part": death.part}
-                report.fail(what, {**fields, "second": second})
+            if what is None:
+                continue
+            one = OneKill(case, how, death.nth, death.part, tuple(second))
+            if report.is_to_be_small(what):
+                one, what = smallest(Killer(zygote, directory / "small"), one, what)
+            report.fail(what, one.facts())
 
 
 def _recoveries(chance: random.Random) -> list[int]:
@@ -132,18 +138,4 @@ def replay(kept: dict[str, Any], directory: Path) -> None:
         sweep = Sweep(workload_of(kept["command"]), directory / "sweep")
         sweep.do(Kill(kept["life"], kept["nth"], tuple(kept["recoveries"])))
         return
-    [case] = [case for case in CASES if str(case) == kept["case"]]
-    with Zygote(WORKLOADS) as zygote:
-        place = prepare(Ground(zygote, directory), case)
-        killed, noted = place.live(
-            case.workload,
-            nth=kept["nth"],
-            how=kept["how"],
-            part=kept["part"],
-            rebuild_bytes=case.rebuild_bytes,
-        )
-        death = Killed(kept["nth"], kept["how"], kept["part"], place, noted, killed)
-        second = kept["second"] or []
-        if second:
-            check_second(case, death, *(second if isinstance(second, list) else [second]))
-        check(case, death)
+    again(kept, directory, WORKLOADS)

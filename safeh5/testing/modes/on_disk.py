@@ -147,7 +147,7 @@ def cut(system: FileSystem, zygote: Zygote, chance: random.Random) -> list[str]:
 
 
 def full(system: FileSystem, zygote: Zygote, chance: random.Random) -> list[str]:
-    """A writer meets a disk that is really full, and suspends in half of the cases; then there is room again."""
+    """A writer meets a disk that is really full, and suspends in half of the cases; later there is room."""
     suspend = chance.random() < 0.5
     with working_directory() as notes:
         place = _place(system, zygote, chance, notes)

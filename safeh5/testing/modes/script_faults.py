@@ -18,6 +18,7 @@ from safeh5.storage.children import environment
 from safeh5.testing.harness.places import working_directory
 from safeh5.testing.harness.report import Report
 from safeh5.testing.harness.settings import Settings, UsageError
+from safeh5.testing.harness.shrinking import SECONDS, Patience, first, headline
 from safeh5.testing.modes import fault_kinds, strace
 from safeh5.testing.modes.syscalls import Sweep
 from safeh5.testing.states.check import REPLAY, check
@@ -110,8 +111,26 @@ def _try(report: Report, sweep: FaultSweep, one: ScriptTry) -> None:
     try:
         report.count(f"outcome: {sweep.fail(one)}")
     except Exception as error:
-        facts = {"command": list(sweep.workload.command), **one._asdict()}
-        report.fail("".join(traceback.format_exception(error)), facts)
+        what = "".join(traceback.format_exception(error))
+        if report.is_to_be_small(what):
+            one, what = _smallest(sweep, one, what)
+        report.fail(what, {"command": list(sweep.workload.command), **one._asdict()})
+
+
+def _smallest(sweep: FaultSweep, one: ScriptTry, what: str) -> tuple[ScriptTry, str]:
+    """Once and not for ever, at the first thing that fails in the same way."""
+
+    def fails(other: ScriptTry) -> str | None:
+        try:
+            sweep.fail(other)
+        except Exception as error:
+            return "".join(traceback.format_exception(error))
+        return None
+
+    way, patience = headline(what), Patience(2 * SECONDS)
+    once = [one._replace(for_ever=False)] if one.for_ever else []
+    one, what = first(once, fails, way, patience) or (one, what)
+    return first((one._replace(nth=nth) for nth in range(1, one.nth)), fails, way, patience) or (one, what)
 
 
 def replay_script(case: dict[str, Any], directory: Path) -> None:

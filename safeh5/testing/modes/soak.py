@@ -81,6 +81,7 @@ def _turn(report: Report, settings: Settings, chance: random.Random) -> None:
     seconds = min(TURN, settings.left if settings.left is not None else TURN)
     part = Settings(chance.randrange(1 << 31), max(1.0, seconds), corpus=settings.corpus)
     part.program, part.jobs, part.workload = settings.program, 1, settings.workload
+    part.first, part.shrink = settings.first, settings.shrink
     part.cases = None if settings.cases is None else settings.cases - report.cases
     try:
         inner = registry.run(name, part)
@@ -90,7 +91,7 @@ def _turn(report: Report, settings: Settings, chance: random.Random) -> None:
     with _LOCK:
         report.cases += inner.cases
         report.count(f"mode {name}", inner.cases)
-        report.failures += inner.failures
+        report.take(inner.failures)
     if inner.interrupted:
         raise KeyboardInterrupt
 

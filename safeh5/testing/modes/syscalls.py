@@ -6,6 +6,7 @@ traces tell what was promised when the process died (`safeh5.testing.states`).
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import shutil
@@ -13,12 +14,14 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from safeh5.storage.children import environment, python_module
 from safeh5.testing.damage import copy_of
+from safeh5.testing.harness.shrinking import SECONDS, Patience, first, headline
 from safeh5.testing.modes import strace
 from safeh5.testing.states.check import REPLAY, check
 from safeh5.testing.states.contents import ABSENT, Contents, digest_of
@@ -81,12 +84,12 @@ class Sweep:
         self._count = 0
         self._start: Tree | None = None
 
-    def kills(self, chance: random.Random) -> Iterator[Kill]:
+    def kills(self, chance: random.Random | None = None) -> Iterator[Kill]:
         """Every place to be killed at, in the order of the workload."""
         for life in range(self.workload.lives):
             self._begin(life)
             for nth in self._places(life):
-                yield Kill(life, nth, tuple(_recoveries(chance)))
+                yield Kill(life, nth, () if chance is None else tuple(_recoveries(chance)))
 
     def do(self, kill: Kill) -> None:
         """Kill, kill the recoveries, recover, look.
@@ -225,6 +228,21 @@ def attempt(sweep: Sweep, kill: Kill) -> str | None:
     except Exception as error:
         return "".join(traceback.format_exception(error))
     return None
+
+
+def smallest_kill(sweep: Sweep, kill: Kill, what: str, seconds: float = 2 * SECONDS) -> tuple[Kill, str]:
+    """The first kill, with the fewest recoveries killed after it, that fails in the same way."""
+    patience, way = Patience(seconds), headline(what)
+    fewer = [replace(kill, recoveries=kill.recoveries[:count]) for count in range(len(kill.recoveries))]
+    kill, what = first(fewer, partial(attempt, sweep), way, patience) or (kill, what)
+
+    def is_earlier(other: Kill) -> bool:
+        return (other.life, other.nth) != (kill.life, kill.nth)
+
+    earlier = (
+        replace(other, recoveries=kill.recoveries) for other in itertools.takewhile(is_earlier, sweep.kills())
+    )
+    return first(earlier, partial(attempt, sweep), way, patience) or (kill, what)
 
 
 def facts(sweep: Sweep, kill: Kill) -> dict[str, Any]:
