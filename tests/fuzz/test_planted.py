@@ -18,7 +18,7 @@ from safeh5.testing.harness.registry import replay, run
 from safeh5.testing.harness.settings import Settings
 from safeh5.testing.modes import looking, model
 from safeh5.testing.modes.damage_check import check
-from safeh5.testing.modes.damage_work import Patient
+from safeh5.testing.modes.damage_patients import Patient
 from safeh5.testing.modes.looking import look
 from safeh5.testing.modes.templates import make_templates
 from safeh5.testing.world import values

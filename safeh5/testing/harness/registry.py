@@ -85,7 +85,8 @@ def run(name: str, settings: Settings) -> Report:
         raise
     except Exception as error:
         report.cases += 1
-        again = {"seed": settings.seed, "cases": report.cases, "only": settings.only}
+        script = None if settings.workload is None else str(settings.workload.resolve())
+        again = {"seed": settings.seed, "cases": report.cases, "only": settings.only, "workload": script}
         report.fail("".join(traceback.format_exception(error)), {"again": again})
     report.seconds = time.monotonic() - started
     return report
@@ -109,5 +110,7 @@ def replay(path: Path) -> str:
 
 
 def _run_again(name: str, again: dict[str, Any], place: Path) -> None:
-    report = run(name, Settings(again["seed"], cases=again["cases"], corpus=place, only=tuple(again["only"])))
+    settings = Settings(again["seed"], cases=again["cases"], corpus=place, only=tuple(again["only"]))
+    settings.workload = Path(again["workload"]) if again.get("workload") else None
+    report = run(name, settings)
     assert not report.failures, report.failures[0].what

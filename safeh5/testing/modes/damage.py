@@ -24,9 +24,13 @@ from safeh5.testing.harness.settings import Settings
 from safeh5.testing.harness.threads import beside
 from safeh5.testing.harness.watched import Unfinished, watch
 from safeh5.testing.modes.damage_check import check
-from safeh5.testing.modes.damage_work import SLOWEST, Order, place_of, work
+from safeh5.testing.modes.damage_patients import place_of
+from safeh5.testing.modes.damage_script import CONTENTS, of_script, template_of
+from safeh5.testing.modes.damage_work import SLOWEST, Order, work
 from safeh5.testing.modes.looking import Whole, look
 from safeh5.testing.modes.templates import Template
+
+TAKES_WORKLOAD = True
 
 _FEW = 2000
 """Cases for which a second process is not worth its beginning."""
@@ -34,12 +38,16 @@ _FEW = 2000
 
 def run(report: Report, settings: Settings) -> None:
     """Damage sessions until the time or the number of cases is over."""
-    few = settings.cases is not None and settings.cases < _FEW
-    step = 1 if few else settings.processes
-    lock, stopped = threading.Lock(), threading.Event()
-    stripes = [_Stripe(report, settings, first, step, lock, stopped) for first in range(step)]
-    with beside([stripe.run for stripe in stripes], stopped):
-        pass
+    with working_directory() as directory:
+        templates: tuple[Template, ...] = ()
+        if settings.workload is not None:
+            templates = of_script(report, settings, directory)
+        few = settings.cases is not None and settings.cases < _FEW
+        step = 1 if few else settings.processes
+        lock, stopped = threading.Lock(), threading.Event()
+        stripes = [_Stripe(report, settings, first, step, lock, stopped, templates) for first in range(step)]
+        with beside([stripe.run for stripe in stripes], stopped):
+            pass
 
 
 @dataclass
@@ -52,6 +60,7 @@ class _Stripe:
     step: int
     lock: threading.Lock
     stopped: threading.Event
+    templates: tuple[Template, ...]
 
     def run(self) -> None:
         while not self._is_over():
@@ -68,8 +77,9 @@ class _Stripe:
     def _order(self, path: Path) -> Order:
         s = self.settings
         return Order(
-            s.seed, self.next, self.step, s.cases, s.left, str(path), str(s.corpus), exhaustive=s.exhaustive
-        )
+            s.seed, self.next, self.step, s.cases, s.left, str(path), str(s.corpus),
+            exhaustive=s.exhaustive, shrink=s.shrink, templates=self.templates,
+        )  # fmt: skip
 
     def _is_over(self) -> bool:
         return self.stopped.is_set() or self.report.is_over()
@@ -99,7 +109,10 @@ class _Stripe:
         doing = problem.doing
         template, whole = facts[doing["patient"]]
         case = {"mode": "damage", **doing, "template": template, "whole": whole, "text": str(problem)}
-        kept = keep(self.settings.corpus, case, place_of(order.root, doing["patient"]))
+        place = place_of(order.root, doing["patient"])
+        if self.templates:
+            place = self.templates[doing["patient"]].lay_out(place, Path(order.root) / "kept")
+        kept = keep(self.settings.corpus, case, place)
         with self.lock:
             self.report.cases += (doing["number"] - self.next) // self.step + 1
             self.report.failed(str(problem), kept)
@@ -108,13 +121,13 @@ class _Stripe:
 
 def replay(case: dict[str, Any], directory: Path) -> None:
     """Look at the damaged session that was kept, and recover it."""
-    template = Template.of(case["template"], directory)
+    template = template_of(case["template"], directory)
     damaged = directory / "files"
     damaged.mkdir()
     for entry in list(directory.iterdir()):
-        if entry != damaged:
+        if entry not in (damaged, directory / CONTENTS):
             shutil.move(entry, damaged)
     damage = Damage.from_dict(case["damage"])
     if "whole" in case:
-        look(damaged / "run.h5", damage, Whole(**case["whole"]), case["changed"])
+        look(damaged / template.name, damage, Whole(**case["whole"]), case["changed"])
     check(damaged, directory / "scratch", template, damage)

@@ -10,30 +10,23 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
-import shutil
 import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
-from safeh5.testing.damage import (
-    Damage,
-    Kind,
-    NoEffectError,
-    copy_of,
-    draw_damage,
-    files_of,
-    whole_damages,
-)
+from safeh5.testing.damage import Damage, NoEffectError, draw_damage, whole_damages
 from safeh5.testing.harness.corpus import keep
+from safeh5.testing.harness.shrinking import headline
 from safeh5.testing.harness.watched import bound_memory
 from safeh5.testing.modes import exhaustive
 from safeh5.testing.modes.damage_check import COMMAND_LINE, check, is_shown
-from safeh5.testing.modes.looking import Whole, first_change, look
+from safeh5.testing.modes.damage_patients import Patient, place_of
+from safeh5.testing.modes.damage_small import smallest
+from safeh5.testing.modes.looking import look
 from safeh5.testing.modes.templates import Template, make_templates
 
 FULL = 20
@@ -47,9 +40,6 @@ SLOWEST = "slowest ms"
 
 _TOLD = 0.5
 """Seconds after which the outcomes are told."""
-
-_HANGS = 5.0
-"""Seconds that a look at a small journal may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +58,10 @@ class Order:
         Where it works, and where failures are kept.
     exhaustive : bool
         Every bit and every length of small journals, instead of some of all there is.
+    shrink : bool
+        Make what failed small before it is kept.
+    templates : tuple of Template
+        Sessions of a user's script; the small ones that are made here if there is none.
     """
 
     seed: int
@@ -78,91 +72,25 @@ class Order:
     root: str
     corpus: str
     exhaustive: bool = False
-
-
-@dataclass
-class Patient:
-    """A copy of a template that is damaged, looked at, and mended.
-
-    Attributes
-    ----------
-    template : Template
-        What it is a copy of.
-    place : Path
-        Where it is.
-    whole : Whole
-        What its journal holds when it is not damaged.
-    sizes : dict
-        Its files.
-    """
-
-    template: Template
-    place: Path
-    whole: Whole
-    sizes: dict[str, int]
-    was: dict[str, bytes] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, template: Template, place: Path) -> Patient:
-        """A fresh copy."""
-        sidecar = copy_of(template.directory, place) / "run.h5.safeh5"
-        return cls(template, place, Whole.of(sidecar), files_of(sidecar))
-
-    @property
-    def sidecar(self) -> Path:
-        """Where the damage is done."""
-        return self.place / "run.h5.safeh5"
-
-    def hurt(self, damage: Damage) -> int | None:
-        """Damage it; returns the offset of the first byte that is another, None if the file is gone."""
-        damage.apply(self.sidecar, self.template.others)
-        if damage.kind in (Kind.MISSING, Kind.RENAMED):
-            return None
-        before = self.was.get(damage.file)
-        if before is None:
-            before = (self.template.directory / "run.h5.safeh5" / damage.file).read_bytes()
-            self.was[damage.file] = before
-        return first_change(before, (self.sidecar / damage.file).read_bytes())
-
-    def mend(self, damage: Damage) -> None:
-        """As it was, times of the file included: a commit knows its file by them too."""
-        if damage.kind is Kind.RENAMED:
-            for path in self.sidecar.iterdir():
-                if path.name not in self.sizes:
-                    path.unlink()
-        whole = self.template.directory / "run.h5.safeh5" / damage.file
-        shutil.copy2(whole, self.sidecar / damage.file)
-
-    def facts(self, damage: Damage, changed: int | None) -> dict[str, Any]:
-        """What is needed to judge it again."""
-        return {
-            "damage": damage.to_dict(),
-            "changed": changed,
-            "template": self.template.facts(),
-            "whole": self.whole.to_dict(),
-        }
-
-
-def place_of(root: str, index: int) -> Path:
-    """Where the copy of a template is that gets damaged."""
-    return Path(root) / f"damaged-{index}"
+    shrink: bool = True
+    templates: tuple[Template, ...] = ()
 
 
 def work(order: Order, news: Connection) -> None:
     """Cases, one after the other."""
     logging.disable(logging.CRITICAL)
     root = Path(order.root)
-    templates = make_templates(root / "templates")
-    if order.exhaustive:
+    templates = list(order.templates) or make_templates(root / "templates")
+    if order.exhaustive and not order.templates:
         templates = [templates[0], templates[2]]
     patients = [Patient.of(template, place_of(order.root, i)) for i, template in enumerate(templates)]
     news.send(("patients", {"facts": [(p.template.facts(), p.whole.to_dict()) for p in patients]}))
     bound_memory()
-    teller = _Teller(order, news)
+    teller = _Teller(order, news, patients)
     for number, index, damage in (_every if order.exhaustive else _some)(order, patients):
         if teller.is_over(number):
             break
-        _case(order, teller, patients[index], number, index, damage)
+        _case(order, teller, number, index, damage)
     teller.tell()
     news.send(("end", {}))
 
@@ -198,8 +126,9 @@ def _some(order: Order, patients: list[Patient]) -> Iterator[tuple[int, int, Dam
 class _Teller:
     """Tells how cases ended, some at a time."""
 
-    def __init__(self, order: Order, news: Connection) -> None:
-        self.order = order
+    def __init__(self, order: Order, news: Connection, patients: list[Patient]) -> None:
+        self.order, self.patients = order, patients
+        self.known: set[str] = set()
         self.news = news
         self.until = None if order.seconds is None else time.monotonic() + order.seconds
         self.told = time.monotonic()
@@ -209,6 +138,10 @@ class _Teller:
     def is_over(self, number: int) -> bool:
         late = self.until is not None and time.monotonic() >= self.until
         return late or (self.order.end is not None and number >= self.order.end)
+
+    def begin(self, number: int, index: int, damage: Damage, changed: int | None) -> None:
+        doing = {"number": number, "patient": index, "damage": damage.to_dict(), "changed": changed}
+        self.news.send(("begin", doing))
 
     def took(self, number: int, words: str, seconds: float) -> None:
         self.counts[words] += 1
@@ -228,34 +161,77 @@ class _Teller:
         self.counts.clear()
 
 
-def _case(
-    order: Order, teller: _Teller, patient: Patient, number: int, index: int, damage: Damage | None
-) -> None:
-    is_whole = damage is not None and not order.exhaustive
+def _case(order: Order, teller: _Teller, number: int, index: int, damage: Damage | None) -> None:
+    patient, is_whole = teller.patients[index], damage is not None and not order.exhaustive
     damage, changed = _hurt(order, patient, number, damage)
-    doing = {"number": number, "patient": index, "damage": damage.to_dict(), "changed": changed}
-    teller.news.send(("begin", doing))
-    started = time.monotonic()
+    full = number % (exhaustive.FULL if order.exhaustive else FULL) == 0 or is_whole
+    teller.begin(number, index, damage, changed)
     try:
-        words = f"{damage.kind}: {look(patient.place / 'run.h5', damage, patient.whole, changed)}"
-        seconds = time.monotonic() - started
-        assert seconds < _HANGS, f"it took {seconds} s"
-        full = exhaustive.FULL if order.exhaustive else FULL
-        if number % full == 0 or is_whole:
-            _, took = check(patient.place, Path(order.root) / "work", patient.template, damage)
-            seconds = max(seconds, took)
-            teller.counts[RECOVERED] += 1
-            teller.counts[COMMAND_LINE] += is_shown(damage)
+        words, seconds = examine(order, patient, damage, changed, full=full)
+        teller.counts[RECOVERED] += full
+        teller.counts[COMMAND_LINE] += full and is_shown(damage)
     except Exception as error:
-        text = "".join(traceback.format_exception(error))
-        case = {"mode": "damage", "number": number, **patient.facts(damage, changed), "text": text}
-        kept = keep(Path(order.corpus), case, patient.place)
-        teller.ended(number)
-        teller.tell()
-        teller.news.send(("fail", {"text": text, "kept": str(kept)}))
+        patient.mend(damage)
+        _keep(order, teller, number, index, damage, "".join(traceback.format_exception(error)))
     else:
+        patient.mend(damage)
         teller.took(number, words, seconds)
+
+
+def examine(
+    order: Order, patient: Patient, damage: Damage, changed: int | None, *, full: bool
+) -> tuple[str, float]:
+    """Look at a session that is damaged, and recover it if `full`; what came of it, and the slowest step.
+
+    Raises
+    ------
+    AssertionError
+        Something is not as it must be.
+    """
+    started = time.monotonic()
+    words = f"{damage.kind}: {look(patient.target, damage, patient.whole, changed)}"
+    seconds = time.monotonic() - started
+    assert seconds < patient.template.seconds / 2, f"it took {seconds} s"
+    if full:
+        _, took = check(patient.place, Path(order.root) / "work", patient.template, damage)
+        seconds = max(seconds, took)
+    return words, seconds
+
+
+def _keep(order: Order, teller: _Teller, number: int, index: int, damage: Damage, text: str) -> None:
+    """A failure, made small if it is the first of those that read alike."""
+
+    def fails(index: int, damage: Damage, full: bool) -> str | None:
+        patient = teller.patients[index]
+        with contextlib.suppress(NoEffectError):
+            changed = patient.hurt(damage)
+            teller.begin(number, index, damage, changed)
+            try:
+                examine(order, patient, damage, changed, full=full)
+            except Exception as error:
+                return "".join(traceback.format_exception(error))
+            finally:
+                patient.mend(damage)
+        return None
+
+    if order.shrink and headline(text) not in teller.known:
+        teller.known.add(headline(text))
+        index, damage, text = smallest(teller.patients, index, damage, text, fails)
+    patient = teller.patients[index]
+    changed = patient.hurt(damage)
+    kept = keep_case(order, patient, damage, changed, text, number)
     patient.mend(damage)
+    teller.ended(number)
+    teller.tell()
+    teller.news.send(("fail", {"text": text, "kept": str(kept)}))
+
+
+def keep_case(
+    order: Order, patient: Patient, damage: Damage, changed: int | None, text: str, number: int
+) -> Path:
+    """Keep a session that is damaged."""
+    case = {"mode": "damage", "number": number, **patient.facts(damage, changed), "text": text}
+    return keep(Path(order.corpus), case, patient.template.lay_out(patient.place, Path(order.root) / "kept"))
 
 
 def _hurt(order: Order, patient: Patient, number: int, damage: Damage | None) -> tuple[Damage, int | None]:

@@ -17,6 +17,8 @@ import numpy as np
 
 from safeh5.errors import CorruptJournalError, SafeH5Error
 from safeh5.journal import WHOLE, Frame, Gap, JournalScan, frames, records, salvage_frames, scan
+from safeh5.journal.format import BARRIERS, decode_meta
+from safeh5.journal.format import Kind as FrameKind
 from safeh5.recovery import Action, Condition
 from safeh5.recovery.describe import status_report
 from safeh5.recovery.evidence import Evidence, examine
@@ -47,6 +49,8 @@ class Whole:
         CRC-32 of each of these frames.
     last : int
         Number of the last segment.
+    vouched : int
+        The LSN up to which a mark behind it says that all is there.
     """
 
     session: str
@@ -55,6 +59,7 @@ class Whole:
     places: list[list[int]]
     sums: list[int]
     last: int
+    vouched: int = 1 << 62
 
     @classmethod
     def of(cls, sidecar: Path) -> Whole:
@@ -82,6 +87,7 @@ class Whole:
             places,
             [item[3] for item in every],
             found.segments[-1].number,
+            max(_vouches(frame) for frame in frames(storage, found)),
         )
 
     def at(self, segment: int, offset: int) -> list[int] | None:
@@ -91,6 +97,13 @@ class Whole:
     def to_dict(self) -> dict[str, Any]:
         """The fields, for JSON."""
         return asdict(self)
+
+
+def _vouches(frame: Frame) -> int:
+    """Up to which LSN a frame says that everything was on the disk before it."""
+    if frame.kind == FrameKind.SYNC:
+        return int(decode_meta(bytes(frame.meta))["durable"])
+    return frame.lsn - 1 if frame.kind in BARRIERS else 0
 
 
 def first_change(before: bytes, after: bytes) -> int:
@@ -136,13 +149,15 @@ def look(target: Path, damage: Damage, whole: Whole, changed: int | None) -> str
         if isinstance(error, CorruptJournalError) and error.segment is not None:
             _judge_place(error, damage, whole, changed)
         return f"refused: {type(error).__name__}"
-    return _judge_plan(storage, evidence, plan, damage, whole)
+    return _judge_plan(storage, evidence, plan, damage, whole, changed)
 
 
 # --- what is gone on with -----------------------------------------------------------------
 
 
-def _judge_plan(storage: Storage, evidence: Evidence, plan: Plan, damage: Damage, whole: Whole) -> str:
+def _judge_plan(
+    storage: Storage, evidence: Evidence, plan: Plan, damage: Damage, whole: Whole, changed: int | None
+) -> str:
     found = evidence.scan
     if found is None or found.session_id.hex() != whole.session:
         return "nothing of this session"
@@ -155,7 +170,9 @@ def _judge_plan(storage: Storage, evidence: Evidence, plan: Plan, damage: Damage
     if left == whole.records:
         return "all is there"
     # One bit of an acknowledged record: its SYNC mark stands behind it, whole, and vouches for it.
-    assert damage.kind is not Kind.FLIP, f"lost, and taken for a torn end: {found.torn}"
+    hit = whole.at(segment_number(damage.file) or 0, changed or 0)
+    unsure = hit is not None and hit[3] > whole.vouched
+    assert damage.kind is not Kind.FLIP or unsure, f"lost, and taken for a torn end: {found.torn}"
     said = found.torn or found.batch.open
     assert said or may_be_lost_in_silence(damage, whole.last), "lost without a word"
     return "a torn end"

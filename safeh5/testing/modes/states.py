@@ -14,18 +14,17 @@ from safeh5.testing.harness.corpus import keep
 from safeh5.testing.harness.places import working_directory
 from safeh5.testing.harness.report import Report
 from safeh5.testing.harness.settings import Settings, UnavailableError, UsageError
+from safeh5.testing.modes.recorded import recorded, workload_of_user
 from safeh5.testing.states import kept
 from safeh5.testing.states.contents import Contents
 from safeh5.testing.states.explore import Explorer, Found, Tally, story
-from safeh5.testing.states.history import ProofError, targets_of
-from safeh5.testing.states.proof import prove, prove_states
+from safeh5.testing.states.proof import prove_states
 from safeh5.testing.states.smallest import simplest
-from safeh5.testing.states.workload import Recording, Workload, record
+from safeh5.testing.states.workload import Workload
 from safeh5.testing.states.workloads import WORKLOADS
 
 TAKES_WORKLOAD = TAKES_NAMES = True
 
-_ENDINGS = (0, -9)
 _ENOUGH = 3
 """Failures of one workload that are kept; more of them are mostly the same."""
 _TURN = 100
@@ -63,41 +62,13 @@ def replay(case: dict[str, Any], directory: Path) -> None:
     kept.replay(case, directory)
 
 
-# --- recording ------------------------------------------------------------------------
+# --- workloads ------------------------------------------------------------------------
 
 
 def _workloads(settings: Settings) -> list[Workload]:
     if settings.workload is None:
         return [WORKLOADS[name] for name in settings.chosen(WORKLOADS)]
-    script = settings.workload.resolve()
-    return [Workload(script.name, ("script", str(script)))]
-
-
-def _recorded(workload: Workload, directory: Path) -> tuple[Recording, tuple[str, ...]]:
-    """Record a workload; refuse one that cannot be crashed, and say what was seen of a user's."""
-    recording, name = record(workload, directory), workload.name
-    if any(code not in _ENDINGS for code in recording.codes):
-        said = recording.said.strip()[-2000:] or "nothing"
-        codes = ", ".join(str(code) for code in recording.codes)
-        raise UsageError(
-            f"{name} failed when it was run to be recorded (exit code {codes}); it said:\n{said}"
-        )
-    targets = targets_of(recording.events)
-    if not targets:
-        raise UsageError(
-            f"{name} wrote no file with safeh5 in its working directory. It is run in an empty one,"
-            " so that it can be crashed there: give its files relative paths, in that directory"
-        )
-    try:
-        others = prove(recording)
-    except ProofError as error:
-        raise UsageError(f"{name} cannot be crashed: {error}") from error
-    if workload.command[0] != "script":
-        return recording, ()
-    promised = sum(event.path == "promise" for event in recording.events)
-    notes = [f"{name} wrote {', '.join(targets)}: {len(recording.events)} events, {promised} promises"]
-    notes += [f"{path} was written past safeh5: what a crash does to it is not looked at" for path in others]
-    return recording, tuple(notes)
+    return [workload_of_user(settings)]
 
 
 # --- the turns ------------------------------------------------------------------------
@@ -114,7 +85,8 @@ def _take_turns(report: Report, settings: Settings, workloads: list[Workload], w
             left = _TURN if settings.cases is None else min(_TURN, settings.cases - report.cases)
             result = worker.turn(index, left)
             _enter(report, workloads[index], result)
-            failed[index] += len(result.failures)
+            # A worker that was lost would be lost at the same state again.
+            failed[index] += sum(_ENOUGH if path is None else 1 for _, path in result.failures)
             # Failures of one workload are mostly the same; the others are to have their turns.
             if failed[index] >= _ENOUGH or (result.complete and not settings.endless):
                 going.remove(index)
@@ -132,9 +104,17 @@ def _enter(report: Report, workload: Workload, result: Result) -> None:
         report.note(note)
     for what, path in result.failures:
         if path is None:
-            report.fail(what, {"workload": workload.name})
+            cases = report.figures[f"states of: {workload.name}"] + _TURN
+            report.fail(what, {"again": again(report.settings, cases, workload)})
         else:
             report.failed(what, path)
+
+
+def again(settings: Settings, cases: int, workload: Workload) -> dict[str, Any]:
+    """How to come to the states of one workload again, in the same order."""
+    script = None if settings.workload is None else str(settings.workload.resolve())
+    only = () if script else (workload.name,)
+    return {"seed": settings.seed, "cases": cases, "only": only, "workload": script}
 
 
 class _Worker:
@@ -171,7 +151,7 @@ class _Worker:
             why = f"the process that recovers ended with {self._process.exitcode}"
         self.end()
         self._begin()
-        return Result(Tally(), [(f"{self._workloads[index].name}: {why}", None)] * _ENOUGH)
+        return Result(Tally(), [(f"{self._workloads[index].name}: {why}", None)])
 
     def end(self) -> None:
         """End the process."""
@@ -184,7 +164,7 @@ class _Turns:
     """The states of one workload, some at a time."""
 
     def __init__(self, workload: Workload, directory: Path, settings: Settings) -> None:
-        recording, self.notes = _recorded(workload, directory / "recording")
+        recording, self.notes = recorded(workload, directory / "recording")
         prove_states(recording, Contents(directory / "proof"), directory / "scratch")
         self._explorer = Explorer(recording, Contents(directory / "contents"), directory, settings.seed)
         self._states = self._explorer.explore()

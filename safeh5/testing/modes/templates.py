@@ -8,12 +8,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
+
 import safeh5
 from safeh5.journal import scan
 from safeh5.storage import Storage
 from safeh5.storage.names import segment_number
 from safeh5.testing.camera import Camera, Shot
-from safeh5.testing.world import ELEMENTS, batches, dead_session, make_old, values, write_batch
+from safeh5.testing.world import ELEMENTS, batches, dead_session, held, make_old, values, write_batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,39 @@ class Template:
     others: tuple[Path, ...] = ()
     from_checkpoint: bool = False
     frames: bool = False
+    vouched: bool = True
+    """Whether a mark vouches for all of the journal, so that no flipped bit may be taken for its end."""
+
+    @property
+    def seconds(self) -> float:
+        """How long a recovery may take."""
+        return 10.0
+
+    @property
+    def name(self) -> str:
+        """The file that the session is of."""
+        return "run.h5"
+
+    @property
+    def losses_are_bare(self) -> bool:
+        """Whether what a salvage leaves can be told only by reading it."""
+        return False
+
+    def held(self, target: Path) -> set[str]:
+        """What a target holds after a replay."""
+        return held(target) if target.exists() else batches()
+
+    def left(self, target: Path) -> set[str]:
+        """What a salvage has left: the frames in the middle of a stream that were lost are empty."""
+        return _frames_left(target) if self.frames else self.held(target)
+
+    def is_prefix(self, found: set[str]) -> bool:
+        """Whether a recovery without salvage may bring this."""
+        return found in self.prefixes()
+
+    def is_all(self, found: set[str]) -> bool:
+        """Whether nothing is missing."""
+        return found == self.all()
 
     def all(self) -> set[str]:
         """What was acknowledged, and what was there before."""
@@ -66,10 +102,23 @@ class Template:
         """What is needed to judge a damaged copy of it."""
         return {k: v for k, v in asdict(self).items() if k not in ("directory", "others")}
 
-    @classmethod
-    def of(cls, facts: dict[str, Any], directory: Path) -> Template:
-        """What `facts` says, of a session that is in `directory`."""
-        return cls(directory, **facts)
+    def lay_out(self, place: Path, scratch: Path) -> Path:
+        """A directory with what is kept of a damaged copy, which is at `place`."""
+        return place
+
+
+def _frames_left(target: Path) -> set[str]:
+    if not target.exists():
+        return batches()
+    with h5py.File(target) as file:
+        found = {"old"} & set(file)
+        frames = file["stream/frames"][()] if "stream/frames" in file else []
+    for number, frame in enumerate(frames):
+        if np.array_equal(frame, values(number)):
+            found.add(f"f{number}")
+        else:
+            assert not frame.any(), f"made up: {frame}"
+    return found
 
 
 _SESSIONS: tuple[tuple[int, bool, dict[str, Any]], ...] = (
@@ -100,30 +149,33 @@ def make_templates(root: Path) -> list[Template]:
     made.append((_suspended(root / "suspended"), 3, True))
     made += [(_committing(root / f"committing-{nth}", nth), 3, True) for nth in range(1, 9)]
     for directory, _, _ in made:
-        _make_reserve_small(directory / "run.h5.safeh5" / "reserve")
-    others = _others(root)
-    templates = [Template(d, n, old, _last(d), _is_pruned(d), others) for d, n, old in made if _last(d)]
+        make_reserve_small(directory / "run.h5.safeh5" / "reserve")
+    others = make_others(root)
+    templates = [
+        Template(d, n, old, last_segment(d), is_pruned(d), others) for d, n, old in made if last_segment(d)
+    ]
     # Where the journal is whole it is believed, and not the checkpoint: but for large files.
     large = [t for t in templates if not t.pruned and any(t.directory.glob("*.safeh5/staging.redo-*"))]
     streamed = _streamed(root / "streamed", 7)
     return [
         *templates,
         *(replace(template, from_checkpoint=True) for template in large),
-        Template(streamed, 7, True, _last(streamed), others=others, frames=True),
+        Template(streamed, 7, True, last_segment(streamed), others=others, frames=True),
     ]
 
 
-def _make_reserve_small(reserve: Path) -> None:
+def make_reserve_small(reserve: Path) -> None:
     """Nobody reads it, and a mebibyte more to copy for each damage is most of the work."""
     if reserve.exists():
         os.truncate(reserve, 4096)
 
 
-def _is_pruned(directory: Path) -> bool:
-    return not scan(Storage(), directory / "run.h5.safeh5").is_complete
+def is_pruned(directory: Path, name: str = "run.h5") -> bool:
+    """Whether the journal of a session builds on a checkpoint."""
+    return not scan(Storage(), directory / f"{name}.safeh5").is_complete
 
 
-def _others(root: Path) -> tuple[Path, ...]:
+def make_others(root: Path) -> tuple[Path, ...]:
     """Sessions like these that wrote other batches, so that none of theirs is taken for one of these.
 
     Their checkpoints are many: the newest of two slots counts, whosever it is.
@@ -132,13 +184,14 @@ def _others(root: Path) -> tuple[Path, ...]:
     for number, options in enumerate(_OTHERS, 1):
         directory = root / f"foreign-{number}"
         dead_session(directory, *range(20 * number, 20 * number + 8), old=True, **options)
-        _make_reserve_small(directory / "run.h5.safeh5" / "reserve")
+        make_reserve_small(directory / "run.h5.safeh5" / "reserve")
         found.append(directory / "run.h5.safeh5")
     return tuple(found)
 
 
-def _last(directory: Path) -> int:
-    found = (segment_number(path) for path in (directory / "run.h5.safeh5").glob("journal-*.log"))
+def last_segment(directory: Path, name: str = "run.h5") -> int:
+    """Number of the last segment of a session."""
+    found = (segment_number(path) for path in (directory / f"{name}.safeh5").glob("journal-*.log"))
     return max((number for number in found if number), default=0)
 
 
@@ -154,7 +207,7 @@ def _streamed(directory: Path, count: int) -> Path:
     shutil.copytree(living, directory, ignore=shutil.ignore_patterns("*.lock"))
     session.rollback()
     shutil.rmtree(living)
-    _make_reserve_small(directory / "run.h5.safeh5" / "reserve")
+    make_reserve_small(directory / "run.h5.safeh5" / "reserve")
     return directory
 
 
