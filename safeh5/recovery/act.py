@@ -59,6 +59,7 @@ from safeh5.recovery.replay import replay, room_needed, staging_place
 from safeh5.recovery.report import Action, Condition, Loss, RecoveryReport
 from safeh5.recovery.salvage import salvage
 from safeh5.recovery.torn import save_torn
+from safeh5.recovery.unreadable import unreadable
 from safeh5.storage import AsideKind, Names, Storage
 from safeh5.storage.fingerprint import Fingerprint
 from safeh5.storage.pager import copy_checkpoint, forget_checkpoint, trim_checkpoint
@@ -201,6 +202,8 @@ class _Recovery:
             raise
         self.records, self.bytes = built.records, built.bytes
         self._make_ready(names, built.staging)
+        if self.plan.action is Action.SALVAGE and not scan.is_complete:
+            self.losses = unreadable(names.staging, self.progress)
 
     def salvage(self) -> None:
         """Build the file from what is whole, in a workshop of its own.
@@ -210,8 +213,9 @@ class _Recovery:
         """
         names = self._workshop()
         built = salvage(self.storage, names, self.evidence, self.progress, any_base=self.output is not None)
-        self.records, self.bytes, self.losses = built.records, built.bytes, built.losses
+        self.records, self.bytes = built.records, built.bytes
         self._make_ready(names, built.staging)
+        self.losses = built.losses + unreadable(names.staging, self.progress)
 
     def _make_ready(self, names: Names, staging: Staging) -> None:
         scan = self.evidence.scan

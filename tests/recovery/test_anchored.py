@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import safeh5
-from safeh5.errors import ApplyError, CheckpointLostError, CorruptJournalError, RecoverError
+from safeh5.errors import ApplyError, CheckpointLostError, CorruptJournalError, RecoverError, SafeH5Error
 from safeh5.journal import scan
 from safeh5.recovery import Condition
 from safeh5.storage import Storage
@@ -111,6 +111,24 @@ def test_salvage_of_a_pruned_session_loses_only_what_is_damaged(dead: Path, tmp_
     assert report.losses
     assert found.anchor is not None
     assert all((loss.first_lsn or 0) > found.anchor.lsn for loss in report.losses)
+
+
+def test_a_salvage_names_what_cannot_be_read_of_a_damaged_checkpoint(dead: Path, tmp_path: Path) -> None:
+    unreadable = 0
+    size = (sidecar(dead) / "staging.h5").stat().st_size
+    for offset in range(600, size, size // 12):
+        target = copied(dead, tmp_path / str(offset))
+        data = bytearray((sidecar(target) / "staging.h5").read_bytes())
+        data[offset : offset + 600] = bytes(len(data[offset : offset + 600]))
+        (sidecar(target) / "staging.h5").write_bytes(data)
+        try:
+            report = safeh5.recover(target, "salvage")
+        except SafeH5Error:
+            continue  # it is seen at once that there is nothing to build on
+        problems = {problem.path for problem in safeh5.verify(target).problems}
+        assert problems <= {loss.dataset for loss in report.losses}
+        unreadable += len(problems)
+    assert unreadable
 
 
 def test_a_damaged_anchor_refuses_everything_but_to_be_set_aside(dead: Path, tmp_path: Path) -> None:

@@ -157,7 +157,11 @@ def _parser(program: str, corpus: Path) -> argparse.ArgumentParser:
         mode.add_argument("--exhaustive", action="store_true", help="everything that can be counted up, once")
         mode.add_argument("--first", action="store_true", help="stop at the first failure")
         mode.add_argument("--no-shrink", action="store_true", help="keep failures as large as they are")
-        mode.add_argument("--workload", type=Path, metavar="FILE.py", help="a script of yours")
+        why_not = registry.WITHOUT_SCRIPTS.get(name)
+        words = (
+            f"not for this mode: {why_not}" if why_not else "a script of yours instead of what is built in"
+        )
+        mode.add_argument("--workload", type=Path, metavar="FILE.py", help=words)
         mode.add_argument("--jobs", type=_count, metavar="N", help="processes at a time (default: the cores)")
         _add_corpus(mode, corpus)
         if name == "soak":

@@ -44,6 +44,13 @@ MODES: dict[str, str] = {
 }
 """Name and summary of each mode, in the order of the help."""
 
+WITHOUT_SCRIPTS: dict[str, str] = {
+    "model": "it draws its programs; to add steps of yours, subclass safeh5.testing.machine.SessionMachine",
+    "decoder": "it decodes bytes that nobody wrote, a script has no part in it; use damage",
+    "acquisition": "its oracle knows each item of its own acquisition by number; use kill or locks",
+}
+"""Why a mode takes no script of the user's, and what does."""
+
 
 def load(name: str) -> ModuleType:
     """The module of a mode.
@@ -72,7 +79,7 @@ def run(name: str, settings: Settings) -> Report:
     """
     mode = load(name)
     if settings.workload is not None and not getattr(mode, "TAKES_WORKLOAD", False):
-        raise UsageError(f"the mode {name} has its own workloads; --workload is not for it")
+        raise UsageError(f"--workload is not for the mode {name}: {WITHOUT_SCRIPTS[name]}")
     if settings.only and not getattr(mode, "TAKES_NAMES", False):
         raise UsageError(f"the workloads of the mode {name} cannot be chosen from; --only is not for it")
     report, started = Report(name, settings), time.monotonic()

@@ -51,7 +51,10 @@ def check(damaged: Path, scratch: Path, template: Template, damage: Damage) -> t
         if unchecked:
             return
         if template.losses_are_bare and report.losses:
-            assert not target.exists() or safeh5.verify(target, level="full").ok, "it cannot be read"
+            named = {loss.dataset for loss in report.losses}
+            problems = safeh5.verify(target, level="full").problems if target.exists() else ()
+            left = [problem for problem in problems if problem.path not in named]
+            assert not left, f"not readable, and not named: {left}"
             return
         found = template.left(target)
         assert found <= template.all(), f"made up: {found - template.all()}"
