@@ -66,8 +66,9 @@ def test_what_is_kept_is_small_and_its_command_shows_it_until_it_is_mended(
 
 
 def test_failures_that_differ_in_numbers_and_places_only_read_alike() -> None:
-    one = "Traceback (most recent call last):\n  File \"/a/b.py\", line 3\nAssertionError: lost: {'b1'} at /x/y\n"
-    two = "Traceback (most recent call last):\n  File \"/c.py\", line 9\nAssertionError: lost: {'b2', 1} at /z\n  q"
+    begin = "Traceback (most recent call last):\n  File"
+    one = f"{begin} '/a/b.py', line 3\nAssertionError: lost: {{'b1'}} at /x/y\n"
+    two = f"{begin} '/c.py', line 9\nAssertionError: lost: {{'b2', 1}} at /z\n  q"
     assert headline(one) == headline(two) == "AssertionError: lost:  at @"
     assert headline("a crash is taken for corrupt") != headline("a second recovery finds interrupted")
 
