@@ -11,7 +11,7 @@ from typing import Final
 
 import h5py
 
-from safeh5.errors import ApplyError, FreeSpaceError
+from safeh5.errors import ApplyError, FreeSpaceError, JournalWriteError
 from safeh5.events import logger
 from safeh5.journal import Kind
 from safeh5.operations.control import CheckpointRecord, now
@@ -205,7 +205,11 @@ class SessionCore(Applied):
             return
         try:
             self.checkpoint()
-        except (FreeSpaceError, ApplyError) as error:
+        except (FreeSpaceError, ApplyError, JournalWriteError) as error:
+            # The call that finds it due has done what it was asked for: whoever was told that it
+            # failed would do it again.
+            if self._log.journal.failed:
+                raise
             logger.warning("no checkpoint: %s", error)
             self._workspace.drop()
             # It stays due until one succeeds, and each try replays: not every record can be one.

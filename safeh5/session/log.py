@@ -127,9 +127,11 @@ class BatchLog:
 
     def abort(self) -> None:
         """Cancel the open batch; a full disk does not stop that."""
-        batch, self._batch = self._batch, None
-        # Asked of the journal: an interrupt may have come between the record and its count.
-        if not self.journal.open_batch:
+        self._batch = None
+        # Asked of the journal: an interrupt may have come between the record and its count. And the batch
+        # that is open there may be an earlier one, whose ABORT is still owed, when none of this got so far.
+        batch = self.journal.open_batch
+        if not batch:
             return
         self._owing = batch
         try:

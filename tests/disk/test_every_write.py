@@ -164,8 +164,9 @@ def check(directory: Path, fault: Fault, old: bool, plain: bool) -> None:
         run.kept(old)
         safeh5.recover(target)
         assert all(".safeh5-torn-" in name for name in entries(target)), entries(target)
-    elif old:
-        assert target.read_bytes() == before
+    elif old and target.read_bytes() != before:
+        # A batch whose sync failed was not acknowledged, and may be there all the same.
+        run.kept(old)
 
 
 def calls(tmp_path: Path, old: bool) -> list[tuple[str, int]]:
