@@ -6,6 +6,8 @@ import errno
 import shutil
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
 import safeh5
@@ -234,3 +236,49 @@ def test_what_cannot_be_read_through_the_sessions_file_is_one_of_our_errors_and_
         assert held_in(session.file) >= {"old"}
         session.rollback()
     assert StagingReadError in seen
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC], ids=["EIO", "ENOSPC"])
+def test_whatever_was_tried_on_a_disk_that_refuses_everything_the_session_goes_on_when_it_does_not(
+    target: Path, error: int
+) -> None:
+    # The ABORT of a batch that has begun is owed; batches that do not even begin come after it.
+    storage = FaultyStorage()
+    session = safeh5.open(target, storage=storage)
+    write_batch(session, 0)
+    with pytest.raises(SafeH5Error), session.batch():
+        session.record(CreateGroup(path="/begun"))
+        storage.replan(Fault("append", times=None, error=error))
+        session.record(CreateGroup(path="/refused"))
+    for _ in range(3):
+        with pytest.raises(SafeH5Error):
+            write_batch(session, 1)
+    storage.mend()
+    write_batch(session, 2)
+    session.commit()
+    assert held(target) == batches(0, 2)
+
+
+@pytest.mark.parametrize("effect", ["create", "append"])
+@pytest.mark.parametrize("applier", ["inline", "process"])
+def test_an_append_that_is_in_the_journal_is_not_told_as_failed_because_a_checkpoint_is(
+    target: Path, effect: str, applier: str
+) -> None:
+    # Whoever is told so appends the item again, and has it twice.
+    storage = FaultyStorage()
+    options = {"segment_bytes": 4096, "journal_limit": 16 << 10, "applier": applier}
+    session = safeh5.open(target, storage=storage, **options)  # type: ignore[arg-type]
+    stream = session.stream("/items", shape=(256,), dtype="f8")
+    storage.replan(Fault(effect, path="journal-00000005.log.new", error=errno.EIO))
+    for number in range(40):
+        length = stream.length
+        try:
+            stream.append(np.full(256, number))
+        except JournalWriteError:
+            assert stream.length == length, "it failed, and is there"
+            stream.append(np.full(256, number))
+        assert stream.length == length + 1
+    assert any(call.path.endswith("journal-00000006.log.new") for call in storage.calls)
+    session.commit()
+    with h5py.File(target) as file:
+        assert file["items"][:, 0].tolist() == list(range(40))
