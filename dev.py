@@ -274,7 +274,8 @@ def lowest(arguments: Arguments) -> int:
     import tomllib
 
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
-    bounds = [*project["dependencies"], *project["optional-dependencies"]["filters"]]
+    extras = project["optional-dependencies"]
+    bounds = [*project["dependencies"], *extras["filters"], *extras["testing"]]
     environment = Environment("build/venv-lowest", [bound.replace(">=", "==") for bound in bounds])
     return pytest(environment.ensure("test"), "not slow", arguments)
 

@@ -242,6 +242,10 @@ class CheckpointLostError(RecoverError):
     """A journal builds on a checkpoint of the staging file that is missing or damaged."""
 
 
+class ObjectLostError(RecoverError, ValueError, RuntimeError):
+    """An h5py object was opened on a file that was made again since; open it anew."""
+
+
 class ApplyError(RecoverError):
     """A journaled record cannot be applied to the HDF5 file."""
 

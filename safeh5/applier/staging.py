@@ -15,7 +15,7 @@ between two flushes it then writes raw data only.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import h5py
 from h5py import h5d, h5f
@@ -36,6 +36,9 @@ from safeh5.storage.redo import PAGE
 
 # h5py's own: the layer above replaces them for journaled files.
 _open_objects, _flush_file, _flush_dataset = h5f.get_obj_ids, h5f.flush, h5d.DatasetID.flush
+
+when_dropped: list[Callable[[], None]] = []
+"""Called whenever a file was dropped, by which everything that was open on it has become invalid."""
 
 
 class Staging:
@@ -285,6 +288,8 @@ class Staging:
             # about a file that is being dropped does not matter.
             self._close_hdf5()
         self._let_go()
+        for tell in when_dropped:
+            tell()
 
     def _let_go(self) -> None:
         self._below.close()

@@ -56,6 +56,7 @@ from h5py import AttributeManager, File, Group, h5a, h5d, h5ds, h5f, h5g, h5i, h
 
 from safeh5.h5 import attributes, copying, files, highlevel, links, making, native, objects, reading, sessions
 from safeh5.h5.ids import Journaled
+from safeh5.h5.lost import H5PY_ERRORS, explain_any
 from safeh5.h5.native import phil
 
 Function = Callable[..., Any]
@@ -91,7 +92,13 @@ class Patch(NamedTuple):
 
 def _by_location(theirs: Function, ours: Function) -> Function:
     def dispatch(loc: Any, name: Any, lapl: Any = None) -> Any:
-        return (ours if isinstance(loc, Journaled) else theirs)(loc, name, lapl)
+        if not isinstance(loc, Journaled):
+            return theirs(loc, name, lapl)
+        try:
+            return ours(loc, name, lapl)
+        except H5PY_ERRORS as error:
+            explain_any(error, (loc,))
+            raise
 
     return dispatch
 
@@ -105,7 +112,13 @@ def _by_object(theirs: Function, ours: Function) -> Function:
 
 def _by_owner(theirs: Function, ours: Function) -> Function:
     def dispatch(loc: Any, *args: Any, **kwargs: Any) -> Any:
-        return (ours if isinstance(loc, Journaled) else theirs)(loc, *args, **kwargs)
+        if not isinstance(loc, Journaled):
+            return theirs(loc, *args, **kwargs)
+        try:
+            return ours(loc, *args, **kwargs)
+        except H5PY_ERRORS as error:
+            explain_any(error, (loc,))
+            raise
 
     return dispatch
 
@@ -181,6 +194,14 @@ def _replace(owner: Any, name: str, replacement: Any) -> None:
     setattr(owner, name, replacement)
 
 
+def _explained(ours: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    try:
+        return ours(*args, **kwargs)
+    except H5PY_ERRORS as error:
+        explain_any(error, (*args, *kwargs.values()))
+        raise
+
+
 def _dispatcher(patch: Patch) -> Function:
     theirs: Function = getattr(patch.owner, patch.name)
     ours, places = patch.ours, tuple(enumerate(patch.arguments))
@@ -195,14 +216,14 @@ def _dispatcher(patch: Patch) -> Function:
     def by_first(*args: Any, **kwargs: Any) -> Any:
         if isinstance(args[0] if args else kwargs.get(first), Journaled):
             with phil:
-                return ours(*args, **kwargs)
+                return _explained(ours, args, kwargs)
         return theirs(*args, **kwargs)
 
     def by_any(*args: Any, **kwargs: Any) -> Any:
         given = (args[i] if i < len(args) else kwargs.get(name) for i, name in places)
         if any(isinstance(value, Journaled) for value in given):
             with phil:
-                return ours(*args, **kwargs)
+                return _explained(ours, args, kwargs)
         return theirs(*args, **kwargs)
 
     chosen = always if patch.always else by_first if len(places) == 1 else by_any
@@ -212,7 +233,12 @@ def _dispatcher(patch: Patch) -> Function:
 def _method(theirs: Function, ours: Function, identifier: Callable[[Any], Any]) -> Function:
     @functools.wraps(theirs)
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        chosen = ours if isinstance(identifier(self), Journaled) else theirs
-        return chosen(self, *args, **kwargs)
+        if not isinstance(identifier(self), Journaled):
+            return theirs(self, *args, **kwargs)
+        try:
+            return ours(self, *args, **kwargs)
+        except H5PY_ERRORS as error:
+            explain_any(error, (identifier(self),))
+            raise
 
     return method
