@@ -57,6 +57,8 @@ class Door:
     fileno : tuple of int
         HDF5's number of the open file; objects of other files, reached through
         external links, have another one.
+    intent : int
+        How HDF5 has the file open.
     target : bytes
         Path of the file that the user works on.
     handles : dict of int to Handle
@@ -76,7 +78,7 @@ class Door:
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.file_id = recorder.file_id
-        self.fileno = self.file_id.fileno
+        self.fileno, self.intent = self.file_id.fileno, self.file_id.get_intent()
         self.target = os.fsencode(recorder.target)
         self._pid = os.getpid()
         self.handles: dict[int, Handle] = {}
