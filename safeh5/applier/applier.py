@@ -70,11 +70,18 @@ class Applier:
         The file, open for writing.
     check : callable
         Raises when the disk below the file has failed; called after every operation.
+    begin : callable
+        Called before every operation: what the file object has may be outdated from here on.
     """
 
-    def __init__(self, file_id: h5f.FileID, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        file_id: h5f.FileID,
+        check: Callable[[], None] = lambda: None,
+        begin: Callable[[], None] = lambda: None,
+    ) -> None:
         self._context = Context(file_id)
-        self._check = check
+        self._check, self._begin = check, begin
 
     def apply(
         self,
@@ -107,6 +114,7 @@ class Applier:
             # An interrupt or a garbage collection inside a callback of libhdf5
             # would enter libhdf5 a second time, or leave it by an exception.
             with Uninterrupted():
+                self._begin()
                 if at is not None:
                     at.apply(self._context, operation)
                 else:

@@ -64,7 +64,7 @@ class Staging:
         self.path = place.path
         self.applied = applied
         self._userblock: int = file.userblock_size
-        self.applier = Applier(file.id, self._applied)
+        self.applier = Applier(file.id, self.check, self._unsettle)
         if not self._userblock:  # else HDF5 gives offsets to datasets that have none
             note(file.id, below)
 
@@ -201,10 +201,9 @@ class Staging:
         if self._below.error is not None:
             raise latched_error(self._below.error, self.path) from self._below.error
 
-    def _applied(self) -> None:
-        """After every operation, whoever had it applied."""
+    def _unsettle(self) -> None:
+        """Before every operation, whoever has it applied: another thread may read in the middle of it."""
         self._below.settled = False
-        self.check()
 
     @property
     def held_bytes(self) -> int:

@@ -13,6 +13,7 @@ import pytest
 from h5py import h5d, h5p, h5s, h5t
 
 import safeh5
+from safeh5.applier import direct
 from safeh5.h5 import past
 from safeh5.storage.handles import RandomFile
 from safeh5.storage.staging import StagingFile
@@ -213,6 +214,25 @@ def test_what_compiled_code_may_have_written_is_asked_of_hdf5(tmp_path: Path, re
         file.flush()
         assert file["row"].id.id
         assert file["row"][1] == 1 and not read_past
+
+
+def test_nothing_is_read_past_hdf5_from_the_first_moment_of_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled: list[bool] = []
+
+    def stopped(*_: Any) -> None:
+        settled.append(past.settled(dataset.id) is not None)
+        raise KeyError("in the middle")
+
+    with pytest.raises(KeyError, match="middle"), safeh5.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = np.arange(4.0)
+        file.flush()
+        dataset = file["x"]
+        settled.append(past.settled(dataset.id) is not None)
+        monkeypatch.setattr(direct.Attribute, "apply", stopped)
+        dataset.attrs["a"] = 1
+    assert settled[:2] == [True, False] and not any(settled[1:])
 
 
 def test_a_read_that_the_disk_refuses_is_an_error_and_costs_nothing(
