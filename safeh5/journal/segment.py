@@ -14,6 +14,7 @@ from safeh5.journal.format import SegmentHeader
 from safeh5.storage.files import Storage
 from safeh5.storage.handles import AppendFile, MappedFile
 from safeh5.storage.names import segment_name, segment_number
+from safeh5.storage.removal import freed_beside
 
 StrPath = str | os.PathLike[str]
 
@@ -37,8 +38,9 @@ def remove_segments(storage: Storage, directory: StrPath, before: int) -> None:
     """
     try:
         earlier = [path for number, path in segment_paths(storage, directory).items() if number < before]
-        for path in earlier:
-            storage.unlink(path)
+        with freed_beside(earlier):
+            for path in earlier:
+                storage.unlink(path)
         if earlier:
             storage.sync_directory(directory)
     except OSError as error:

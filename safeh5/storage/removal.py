@@ -14,6 +14,7 @@ import os
 import shutil
 import stat
 import threading
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from safeh5.storage.interrupts import Uncollected
@@ -28,41 +29,52 @@ _held: Final[list[int]] = []
 
 def remove_tree(path: str) -> None:
     """Remove a directory and all below it; the room that large files took is free a moment later."""
-    held = _held_open(path)
+    with freed_beside(_files_in(path)) as held:
+        try:
+            shutil.rmtree(path)
+        except OSError:
+            if not held:
+                raise
+            # Network file systems keep another name for a file that is removed while it is open.
+            _close(held)
+            shutil.rmtree(path)
+
+
+@contextlib.contextmanager
+def freed_beside(paths: Iterable[str]) -> Iterator[list[int]]:
+    """A block in which files are removed, of which the large ones are freed by a thread afterwards.
+
+    Gives the descriptors that are held open for that; what is closed and taken off is freed at once.
+    """
+    held: list[int] = []
     try:
-        _remove(path, held)
+        if os.name == "posix":  # elsewhere no name goes while its file is open
+            _hold_open(paths, held)
+        yield held
     finally:
         if held:
             _close_beside(held)
 
 
-def _remove(path: str, held: list[int]) -> None:
+def _files_in(path: str) -> list[str]:
     try:
-        shutil.rmtree(path)
+        return [os.path.join(path, name) for name in os.listdir(path)]
     except OSError:
-        if not held:
-            raise
-        # Network file systems keep another name for a file that is removed while it is open.
-        _close(held)
-        shutil.rmtree(path)
+        return []
 
 
-def _held_open(path: str) -> list[int]:
-    """Descriptors of the large files in a directory, if they may be freed later."""
-    held: list[int] = []
-    if os.name != "posix":
-        return held  # elsewhere no name goes while its file is open
-    with contextlib.suppress(OSError), os.scandir(path) as entries:
-        large = {entry.path: status.st_size for entry in entries if (status := _if_large(entry))}
-        if large and shutil.disk_usage(path).free >= _SPARE * sum(large.values()):
-            for each in large:
-                held.append(os.open(each, os.O_RDONLY | os.O_NOFOLLOW))
-    return held
+def _hold_open(paths: Iterable[str], held: list[int]) -> None:
+    """Open the large files, if they may be freed later."""
+    with contextlib.suppress(OSError):
+        large = {path: size for path in paths if (size := _size(path)) >= LARGE}
+        if large and shutil.disk_usage(next(iter(large))).free >= _SPARE * sum(large.values()):
+            for path in large:
+                held.append(os.open(path, os.O_RDONLY | os.O_NOFOLLOW))
 
 
-def _if_large(entry: os.DirEntry[str]) -> os.stat_result | None:
-    status = entry.stat(follow_symlinks=False)
-    return status if stat.S_ISREG(status.st_mode) and status.st_size >= LARGE else None
+def _size(path: str) -> int:
+    status = os.lstat(path)
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
 def _close_beside(held: list[int]) -> None:

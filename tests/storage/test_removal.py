@@ -14,9 +14,25 @@ from typing import Any
 
 import pytest
 
+from safeh5.journal.segment import remove_segments
 from safeh5.storage import Storage, removal
+from safeh5.storage.names import segment_name
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs to see what is open")
+
+
+def test_segments_that_an_anchor_made_unnecessary_are_freed_beside_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(removal, "LARGE", 4096)
+    may_close, close = threading.Event(), removal._close
+    monkeypatch.setattr(removal, "_close", lambda held: may_close.wait(10) and close(held))
+    for number in (1, 2, 3):
+        (tmp_path / segment_name(number)).write_bytes(bytes(8192))
+    remove_segments(Storage(), tmp_path, 3)
+    assert os.listdir(tmp_path) == [segment_name(3)] and len(held(tmp_path)) == 2
+    may_close.set()
+    assert let_go(tmp_path)
 
 
 @pytest.fixture
