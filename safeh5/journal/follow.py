@@ -1,8 +1,8 @@
 """Following a journal that somebody else writes: each record once, in order, when it is sure.
 
 A record is handed out when its batch has its END, and no ABORT, within what is
-known to be durable. A session ends a batch only when everything in it was
-applied, and never cancels it afterwards; should a journal cancel a batch that
+known to be durable. A session ends a batch only when HDF5 has taken what is in
+it, or is sure to, and never cancels it afterwards; should a journal cancel a batch that
 was durable and handed out, that is an error, not a correction.
 
 Two places move through the journal. The *scout* goes ahead over headers until

@@ -112,6 +112,16 @@ class Tail(Closes, Iterator[TailItem]):
     def poll(self, timeout: float | None = 0.0) -> TailItem | None:
         """The next item; None if there is none within `timeout` seconds, or at all any more.
 
+        Parameters
+        ----------
+        timeout : float or None
+            How long to wait for it; None waits until the tail has ended.
+
+        Returns
+        -------
+        TailItem or None
+            What was written, which is durable; `ended` tells whether more may come.
+
         Raises
         ------
         CorruptJournalError

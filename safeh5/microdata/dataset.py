@@ -95,7 +95,22 @@ class MicroDataset(MicroData):
 
     @classmethod
     def from_hdf5(cls, dataset: Any, *, name: str | None = None, parent: str = "/") -> MicroDataset:
-        """A node that reproduces an h5py dataset; see `MicroDataGroup.from_hdf5`."""
+        """A node that reproduces an h5py dataset; data are read when it is written.
+
+        Parameters
+        ----------
+        dataset : h5py.Dataset
+            The dataset; its file must stay open until the node is written.
+        name : str, optional
+            Name of the node; the dataset's own when None.
+        parent : str
+            See `MicroData`.
+
+        Returns
+        -------
+        MicroDataset
+            With its type, extent, storage, filters, attributes and scales.
+        """
         from safeh5.microdata.from_hdf5 import read_dataset
 
         return read_dataset(dataset, name=name, parent=parent)

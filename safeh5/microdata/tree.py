@@ -94,6 +94,11 @@ class MicroDataGroup(MicroData):
             Name of the node; the group's own when None.
         parent : str
             See `MicroData`.
+
+        Returns
+        -------
+        MicroDataGroup
+            With everything below the group: objects, links, attributes, references.
         """
         from safeh5.microdata.from_hdf5 import read_group
 

@@ -76,6 +76,14 @@ def recover(
         If acknowledged bytes are damaged and `action` is not ``"salvage"``.
     TargetChangedError
         If somebody else wrote the target since the session began.
+    CheckpointLostError
+        If the journal builds on a checkpoint that is not there.
+    ApplyError
+        If HDF5 refuses a record and `action` is not ``"salvage"``.
+    DiskFullError
+        If there is no room; it says how much to free, and nothing has changed.
+    NothingToRecoverError
+        If there is neither a session nor a file.
     """
     started = time.monotonic()
     chosen, level = choose(Action, action, "action"), choose(VerifyLevel, verify, "verify")

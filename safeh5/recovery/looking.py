@@ -25,6 +25,13 @@ def status(path: str | os.PathLike[str], *, storage: Storage | None = None) -> S
     -------
     StatusReport
         Nothing is changed by asking, not even for a session that is running.
+
+    Raises
+    ------
+    NotHDF5Error
+        What stands at the path is no file: a directory, a pipe, a device.
+    JournalError
+        The sidecar cannot be read.
     """
     names = Names.of(path)
     require_file(names)
@@ -34,7 +41,18 @@ def status(path: str | os.PathLike[str], *, storage: Storage | None = None) -> S
 def status_tree(
     directory: str | os.PathLike[str], *, storage: Storage | None = None
 ) -> Iterator[StatusReport]:
-    """The status of every target at or below `directory` that has a session or remains of one."""
+    """The status of every target at or below `directory` that has a session or remains of one.
+
+    Parameters
+    ----------
+    directory : path-like
+        Where to look, with everything below it.
+
+    Returns
+    -------
+    iterator of StatusReport
+        In order of path; a sidecar that cannot be read is reported, too.
+    """
     return _statuses(directory, disk_of(storage))
 
 

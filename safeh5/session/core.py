@@ -152,6 +152,13 @@ class SessionCore(Applied):
         When HDF5 has refused something of a file that h5py objects are open on, the checkpoint is
         left out until they are closed: it would have to open the file anew under them. Everything
         is durable all the same.
+
+        Raises
+        ------
+        DiskFullError, ApplyError
+            Everything is durable in the journal, and no new checkpoint was made; it may be called again.
+        JournalWriteError
+            The disk failed; what was durable before stays.
         """
         with self._working("checkpoint"):
             self._log.settle()

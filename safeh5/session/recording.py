@@ -100,7 +100,21 @@ class Recording(Guarded, ABC):
         An exception that leaves the block cancels the batch. A batch inside a
         batch is part of it; when a part fails the whole cannot be ended any
         more, even if the exception is caught. Under asyncio it is the batch of
-        the task that begins it, and of the tasks made inside.
+        the task that begins it, and of the tasks made inside. When the
+        outermost block has ended, what is in it is as durable as the session's
+        durability says: with ``"record"``, on disk.
+
+        Yields
+        ------
+        Session
+            The session itself.
+
+        Raises
+        ------
+        SessionStateError
+            A part of the batch had failed; none of it is written.
+        DiskFullError, JournalWriteError
+            The batch does not exist.
         """
         with self._working():
             if self._log.in_batch:

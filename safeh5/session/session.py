@@ -138,6 +138,13 @@ class Session(Contents):
         ----------
         keep : bool
             Keep the sidecar under another name instead of deleting it.
+
+        Raises
+        ------
+        LockLostError
+            Nothing was given up, and the session has FAILED: somebody else may hold the lock now.
+        SessionFailedError
+            The disk failed in the last steps; ``safeh5 recover --rollback`` finishes them.
         """
         with self._working("roll back"):
             self._require_lock()
@@ -157,6 +164,14 @@ class Session(Contents):
         """Seal the journal and let the session rest: resume, replay or roll back later.
 
         On return everything written is durable and the lock is free.
+
+        Raises
+        ------
+        DiskFullError, JournalWriteError
+            The seal could not be written. While the session is still OPEN it may be called again; in
+            any case recovery brings back all that was acknowledged.
+        LockLostError
+            The session has FAILED: somebody else may hold the lock now.
         """
         with self._working("suspend"):
             self._require_lock()

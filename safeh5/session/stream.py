@@ -8,7 +8,6 @@ doing it once.
 
 from __future__ import annotations
 
-import operator
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
@@ -18,10 +17,11 @@ import numpy.typing as npt
 from h5py import h5s
 
 from safeh5.errors import InvalidOptionError, InvalidTreeError, InvalidTypeError
-from safeh5.operations.model import AppendData, Box, Resize, WriteData
+from safeh5.operations.model import AppendData, Resize, WriteData
 from safeh5.operations.values import encode_type, is_plain, pack
 from safeh5.options import is_count
 from safeh5.session.rows import LARGEST_ITEM, RowBlock, gathers, new_array
+from safeh5.session.selecting import box_of, kept_axes
 
 if TYPE_CHECKING:
     from h5py import h5d
@@ -133,7 +133,12 @@ class Stream:
         Returns
         -------
         int
-            LSN of the record.
+            LSN of the record. With durability ``"record"`` the items are on disk.
+
+        Raises
+        ------
+        InvalidTreeError, InvalidTypeError, DiskFullError
+            As `append`; none of the items was appended.
         """
         array = self._array(block)
         if array.ndim != len(self.shape) + 1 or array.shape[1:] != self.shape:
@@ -158,11 +163,20 @@ class Stream:
         Returns
         -------
         int
-            LSN of the record.
+            LSN of the record. With durability ``"record"`` the values are on disk.
+
+        Raises
+        ------
+        InvalidTreeError, InvalidTypeError
+            The selection is outside the items that are there, or the values do not fit it.
+        DiskFullError
+            If there is no room; nothing was written, and the session goes on.
         """
         self._require_dataset()
-        box = _box(selection, (self.length, *self.shape), self.path)
-        kept = tuple(n for n, keep in zip(box.count, _kept(selection, len(box.count)), strict=True) if keep)
+        box = box_of(selection, (self.length, *self.shape), self.path)
+        kept = tuple(
+            n for n, keep in zip(box.count, kept_axes(selection, len(box.count)), strict=True) if keep
+        )
         array = self._array(values)
         try:
             array = np.ascontiguousarray(np.broadcast_to(array, kept))
@@ -175,6 +189,11 @@ class Stream:
 
     def rewind(self, length: int) -> int:
         """Drop the items from `length` on; journaled like everything else.
+
+        Parameters
+        ----------
+        length : int
+            Items that stay.
 
         Returns
         -------
@@ -337,37 +356,3 @@ def _limit_of(dataset: h5d.DatasetID) -> int | None:
     """How many items the dataset can have; None for no limit."""
     limit: int = dataset.get_space().get_simple_extent_dims(maxdims=True)[0]
     return None if limit == h5s.UNLIMITED else limit
-
-
-def _kept(selection: Any, rank: int) -> tuple[bool, ...]:
-    """Which axes of the selection are there in its result: an integer takes its axis away."""
-    parts = selection if isinstance(selection, tuple) else (selection,)
-    return tuple(i >= len(parts) or isinstance(parts[i], slice) for i in range(rank))
-
-
-def _box(selection: Any, shape: tuple[int, ...], path: str) -> Box:
-    """A basic selection as start and count of each axis."""
-    parts = selection if isinstance(selection, tuple) else (selection,)
-    if len(parts) > len(shape):
-        raise InvalidTreeError(f"the selection has {len(parts)} axes, the dataset {len(shape)}", dataset=path)
-    starts, counts = [], []
-    for part, size in zip((*parts, *[slice(None)] * (len(shape) - len(parts))), shape, strict=True):
-        start, count = _span(part, size, path)
-        starts.append(start)
-        counts.append(count)
-    return Box(tuple(starts), tuple(counts))
-
-
-def _span(part: Any, size: int, path: str) -> tuple[int, int]:
-    if isinstance(part, slice):
-        start, stop, step = part.indices(size)
-        if step != 1:
-            raise InvalidTreeError("a selection with steps other than 1 cannot be streamed", dataset=path)
-        return start, max(0, stop - start)
-    try:
-        index = operator.index(part)
-    except TypeError:
-        raise InvalidTypeError(f"{part!r} selects nothing: give integers or slices", dataset=path) from None
-    if not -size <= index < size:
-        raise InvalidTreeError(f"index {index} is outside the axis of {size}", dataset=path)
-    return index % size, 1

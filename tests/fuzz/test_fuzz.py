@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
+import safeh5
 from fuzz.__main__ import CORPUS, main
-from safeh5.testing.harness.corpus import keep, kept
+from safeh5.testing.harness.corpus import keep, kept, load
 from safeh5.testing.harness.registry import replay, run
 from safeh5.testing.harness.report import Report
 from safeh5.testing.harness.settings import Settings
+from tests.support import sidecar
 
 CASES = {"model": 300, "kill": 100, "damage": 3000}
 
@@ -58,6 +61,27 @@ def test_a_kept_failure_names_no_place_of_the_machine_that_found_it(tmp_path: Pa
     case = {"mode": "model", "text": f'File "{where}", line 1'}
     text = keep(tmp_path, case).read_text()
     assert "__init__.py" in text and str(Path(where).parents[1]) not in text
+
+
+def test_a_kept_session_names_no_place_of_the_machine_that_found_it(tmp_path: Path) -> None:
+    target = tmp_path / "work" / "run.h5"
+    target.parent.mkdir()
+    session = safeh5.open(target)
+    owner = sidecar(target) / "owner.json"
+    page = json.loads(owner.read_text())
+    owner.write_text(json.dumps({**page, "command": f"{sys.executable} acquire.py"}))
+    kept_in = keep(tmp_path / "corpus", {"mode": "damage"}, target.parent)
+    session.rollback()
+    load(kept_in, tmp_path / "again")
+    said = json.loads((sidecar(tmp_path / "again" / "run.h5") / "owner.json").read_text())
+    assert said == {**page, "command": f"{Path(sys.executable).name} acquire.py"}
+
+
+@pytest.mark.parametrize("path", [p for p in kept(CORPUS) if p.suffix == ".zip"], ids=lambda path: path.name)
+def test_no_session_of_the_corpus_names_a_place_of_a_machine(path: Path, tmp_path: Path) -> None:
+    load(path, tmp_path)
+    for page in tmp_path.rglob("owner.json"):
+        assert not json.loads(page.read_text())["command"].startswith("/")
 
 
 def test_the_result_is_one_json_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

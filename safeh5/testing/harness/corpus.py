@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 _CASE = "case.json"
+_OWNER = "owner.json"
 
 
 def keep(corpus: Path, case: dict[str, Any], directory: Path | None = None) -> Path:
@@ -36,7 +37,7 @@ def keep(corpus: Path, case: dict[str, Any], directory: Path | None = None) -> P
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(_CASE, json.dumps({**case, "times": times}, indent=1, sort_keys=True))
         for name, p in names.items():
-            archive.write(p, f"files/{name}")
+            archive.writestr(f"files/{name}", _without_executable(p) if p.name == _OWNER else p.read_bytes())
     return path
 
 
@@ -45,6 +46,11 @@ def _without_paths(text: str) -> str:
     for place in sorted(filter(None, sys.path), key=len, reverse=True):
         text = text.replace(place + os.sep, "")
     return text
+
+
+def _without_executable(page: Path) -> bytes:
+    """The page that tells people who wrote, without the place of this machine's Python."""
+    return page.read_bytes().replace(os.fsencode(sys.executable), os.fsencode(Path(sys.executable).name))
 
 
 def load(path: Path, directory: Path) -> dict[str, Any]:
