@@ -52,6 +52,10 @@ REFUSED: dict[str, tuple[Callable[[h5py.File], Any], Any]] = {
 }
 
 
+if h5py.version.version_tuple[:2] < (3, 14):
+    del REFUSED["a region for an object reference"]  # it writes one that leads nowhere
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_objects_that_h5py_refuses_are_refused_alike_and_leave_no_attribute(
     case: str, tmp_path: Path

@@ -38,13 +38,16 @@ VALUES: dict[str, Any] = {
     "compound": np.array([(1, 2.0)], [("a", "i4"), ("b", "f8")]), "large": np.arange(5000.0),
 }  # fmt: skip
 
+NEVER_FILLED: list[dict[str, Any]] = (
+    [{"fill_time": "never"}] if h5py.version.version_tuple[:2] >= (3, 12) else []
+)
 ARGUMENTS: list[dict[str, Any]] = [
     {}, {"chunks": (2, 2)}, {"chunks": True}, {"maxshape": (None, 6)}, {"compression": "gzip"},
     {"compression": "gzip", "compression_opts": 1, "shuffle": True}, {"compression": 1}, {"chunks": (1, 6)},
     {"fletcher32": True}, {"scaleoffset": 2}, {"track_times": True}, {"track_order": True},
     {"fillvalue": 3}, {"fillvalue": 3.0}, {"fillvalue": -0.0}, {"fillvalue": 0.0}, {"fillvalue": True},
     {"fillvalue": float("nan"), "dtype": "f8"}, {"fillvalue": np.float32(2)}, {"fillvalue": 0},
-    {"dtype": "f4"}, {"shape": (6, 4)}, {"fill_time": "never"},
+    {"dtype": "f4"}, {"shape": (6, 4)}, *NEVER_FILLED,
     {"shape": (4, 6), "dtype": "f4"}, {"dtype": ">i2"}, {"dtype": "f2"}, {"dtype": float},
     {"compression": "lzf"}, {"maxshape": (4, 6)}, {"rdcc_nbytes": 4096}, {"track_order": False},
 ]  # fmt: skip
