@@ -14,6 +14,7 @@ from fuzz.hunt import main as hunt
 from safeh5.testing.harness.command import main as harness
 
 CORPUS = Path(__file__).parent / "corpus"
+MUTANTS = "`python -m fuzz mutants -h` is about planted bugs: which mode finds which. "
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["mutants"]:
         return hunt(arguments[1:])
-    return harness(arguments, program="python -m fuzz", corpus=CORPUS)
+    return harness(arguments, program="python -m fuzz", corpus=CORPUS, besides=MUTANTS)
 
 
 if __name__ == "__main__":

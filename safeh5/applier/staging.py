@@ -44,7 +44,7 @@ when_dropped: list[Callable[[], None]] = []
 class Staging:
     """An HDF5 file open for writing, with the applier that writes it.
 
-    Make one with `create`, `copy_of` or `last_checkpoint`.
+    Make one with `create`, `copy_of`, `over` or `last_checkpoint`.
 
     Attributes
     ----------

@@ -14,6 +14,7 @@ COMMIT         no COMMIT record (replay again) or a whole one (roll forward)
 KEEP_TARGET    a part of a copy, under a name that the next run writes again
 NOTE           no note (salvage again) or a whole one
 PLACE          the old target or the new one, and a COMMIT record or a note
+OUTPUT         the new file under its name, or in a directory that is garbage
 RETIRE         a trash directory, which is garbage
 MARK_ROLLBACK  no ROLLBACK record, or one that the next run finishes
 SET_ASIDE      the sidecar under the old name or the new one

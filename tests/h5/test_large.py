@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,11 @@ import safeh5
 from safeh5.applier import direct
 from safeh5.errors import DiskFullError, SessionFailedError
 from safeh5.journal import Kind, frames, scan
-from safeh5.session import applied, core
+from safeh5.session import applied
 from safeh5.storage import Storage, platform
-from safeh5.storage.pager import newest_applied
 from safeh5.testing.faults import Fault, FaultyStorage
+from tests.h5.frames import FRAME, opened
 from tests.h5.tape import three_ways
-
-FRAME = (512, 512)  # of doubles: 2 MiB, between `SMALL` and `LARGE`
 
 KILLED = """
     import os, signal, sys, threading, time
@@ -52,12 +49,6 @@ def kinds(target: Path) -> list[tuple[Kind, int]]:
     storage = Storage()
     found = frames(storage, scan(storage, f"{target}.safeh5"))
     return [(frame.kind, len(frame.payload)) for frame in found if frame.kind is not Kind.SYNC]
-
-
-def opened(target: Path, storage: Storage | None = None) -> tuple[h5py.File, Any]:
-    """A file whose interval never comes, with a dataset of frames."""
-    file = safeh5.File(target, "w", interval_ms=10**6, storage=storage or Storage())
-    return file, file.create_dataset("data", (8, *FRAME), "f8", chunks=(1, *FRAME))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
@@ -181,106 +172,7 @@ def test_an_interrupt_in_a_large_write_comes_when_the_write_is_done(
     file.close()
 
 
-# --- flushing ----------------------------------------------------------------------
-
-
-def checkpointed(file: h5py.File) -> int:
-    """LSN of the checkpoint that lies on the disk."""
-    session = file.session
-    return newest_applied(Storage(), f"{session.target}.safeh5/staging.h5", session._parts.session_id)
-
-
-Flushed = Callable[..., tuple[h5py.File, int]]
-
-
-@pytest.fixture
-def written_and_flushed(target: Path, monkeypatch: pytest.MonkeyPatch) -> Flushed:
-    """A file that was flushed twice, the second time with 16 MiB and more; and its last LSN.
-
-    The second flush is soon enough after the first however long it takes to write, and the thread makes
-    its checkpoint after `seconds`.
-    """
-
-    def make(storage: Storage | None = None, *, seconds: float = 1.0) -> tuple[h5py.File, int]:
-        monkeypatch.setattr(core, "FLUSH_SECONDS", seconds)
-        file, data = opened(target, storage)
-        monkeypatch.setattr(core, "FLUSH_SECONDS", 600.0)
-        return file, _flushed_twice(file, data)
-
-    return make
-
-
-def _flushed_twice(file: h5py.File, data: h5py.Dataset) -> int:
-    file.flush()
-    for number in range(8):
-        data[number] = number
-    data.attrs["last"] = last = 1
-    lsn: int = file.session.last_lsn
-    file.flush()
-    assert file.session.durable_lsn >= lsn and last
-    return lsn
-
-
-def test_a_flush_has_made_its_checkpoint_when_it_returns_unless_much_came_at_once(target: Path) -> None:
-    file, data = opened(target)
-    for number in range(30):
-        data[number % 8] = number
-        lsn = file.session.last_lsn
-        file.flush()
-        assert checkpointed(file) >= lsn
-    file.close()
-
-
-def test_a_flush_that_leaves_its_checkpoint_to_a_thread_has_it_within_seconds(
-    target: Path, written_and_flushed: Flushed
-) -> None:
-    file, lsn = written_and_flushed()
-    deadline = time.monotonic() + 30
-    while checkpointed(file) < lsn:
-        assert time.monotonic() < deadline, "no checkpoint was made"
-        time.sleep(0.05)
-    with safeh5.live(target) as view:
-        assert view["data"][7, 0, 0] == 7 and view["data"].attrs["last"] == 1
-    file["more"] = 1
-    file.close()
-
-
-def test_a_crash_before_that_checkpoint_loses_nothing_that_was_flushed(
-    target: Path, written_and_flushed: Flushed
-) -> None:
-    file, lsn = written_and_flushed(seconds=600.0)
-    assert checkpointed(file) < lsn, "this is about the time before it"
-    file.session._abandon()
-    safeh5.recover(target)
-    with h5py.File(target) as plain:
-        assert plain["data"][:, -1, -1].tolist() == list(range(8)) and plain["data"].attrs["last"] == 1
-
-
-def test_a_file_is_closed_while_its_checkpoint_is_still_to_come(
-    target: Path, written_and_flushed: Flushed
-) -> None:
-    file, _ = written_and_flushed(seconds=0.5)
-    file.close()
-    time.sleep(1.0)
-    with h5py.File(target) as plain:
-        assert plain["data"][7, 0, 0] == 7
-    assert [path.name for path in target.parent.iterdir()] == ["run.h5"]
-
-
-def test_a_checkpoint_in_the_thread_that_fails_leaves_what_was_flushed_to_be_committed(
-    target: Path, written_and_flushed: Flushed
-) -> None:
-    storage = FaultyStorage()
-    file, _ = written_and_flushed(storage, seconds=3.0)
-    session = file.session
-    storage.replan(Fault("write_at", path="staging.redo", times=None, error=errno.ENOSPC))
-    while not any("redo" in call.path for call in storage.calls[-5:]):
-        time.sleep(0.05)
-    with session.mutex:
-        storage.mend()
-    session.commit()
-    with h5py.File(target) as plain:
-        assert plain["data"][:, 0, 0].tolist() == list(range(8))
+# --- the disk ----------------------------------------------------------------------------------------
 
 
 def test_all_of_a_large_record_is_handed_to_the_disk_early(
@@ -327,7 +219,7 @@ def test_a_hint_that_the_system_refuses_is_no_error() -> None:
     platform.write_back(-1, 0, 1)
 
 
-# --- the same, at hand and from the record alone -----------------------------------
+# --- the same, at hand and from the record alone ---------------------------------------------------
 
 
 def _frames(file: h5py.File) -> None:

@@ -41,6 +41,7 @@ def main(
     arguments: list[str] | None = None,
     program: str = "python -m safeh5.testing",
     corpus: Path = Path("safeh5-corpus"),
+    besides: str = "",
 ) -> int:
     """Run one mode, or replay what was kept; returns the exit code.
 
@@ -52,8 +53,10 @@ def main(
         How the command is called.
     corpus : Path
         Where failures are kept if nothing else is said.
+    besides : str
+        What the program can do besides, for its help.
     """
-    given = _parser(program, corpus).parse_args(arguments)
+    given = _parser(program, corpus, besides).parse_args(arguments)
     try:
         if given.mode == "replay":
             return _replay(given.files or kept(given.corpus))
@@ -141,11 +144,12 @@ _ONLY = "of power-cuts, kills, full-disks and modes (default: all)"
 _KINDS = "of ext4, xfs and btrfs (default: all that can be mounted)"
 
 
-def _parser(program: str, corpus: Path) -> argparse.ArgumentParser:
+def _parser(program: str, corpus: Path, besides: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
         description="Try to break safeh5, or a program that writes with it.",
-        epilog="Exit codes: 0 nothing found, 1 failures, 2 not understood, 3 not possible here, 130 Ctrl-C.",
+        epilog=besides
+        + "Exit codes: 0 nothing found, 1 failures, 2 not understood, 3 not possible here, 130 Ctrl-C.",
     )
     modes = parser.add_subparsers(dest="mode", required=True, metavar="MODE")
     for name, summary in registry.MODES.items():
