@@ -44,6 +44,17 @@ def broken(error: OSError, what: str, directory: str) -> JournalWriteError:
     )
 
 
+def deleted(path: str, directory: str) -> JournalWriteError:
+    """For a segment that has no name any more: what is in it goes with its descriptor."""
+    return JournalWriteError(
+        f"{path} was deleted by somebody else while it was written",
+        errno=errno.ENOENT,
+        path=directory,
+        safe="The target is untouched; what this session acknowledged was in that journal",
+        hint="If there is a copy of the sidecar, put it back; else begin again",
+    )
+
+
 def poisoned(failure: str, directory: str) -> SessionFailedError:
     """For every call after such a failure."""
     return SessionFailedError(

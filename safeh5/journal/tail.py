@@ -44,7 +44,7 @@ from safeh5.errors import (
 from safeh5.events import logger
 from safeh5.journal.batches import BatchState
 from safeh5.journal.checksum import padding
-from safeh5.journal.failures import NO_SPACE, broken, disk_full, poisoned, refused
+from safeh5.journal.failures import NO_SPACE, broken, deleted, disk_full, poisoned, refused
 from safeh5.journal.format import (
     SEGMENT_HEADER_SIZE,
     FormatError,
@@ -295,6 +295,11 @@ class JournalTail(Closes):
             tip.file.sync()
         except OSError as error:
             raise self._poison(error, f"fsync of {self._path} failed") from error
+        if not tip.file.has_name:
+            # On the disk, and gone with the descriptor: nothing of it may be acknowledged.
+            error = deleted(self._path, self.directory)
+            self._failure = error.message
+            raise error
         self._durable = tip.lsn - 1
         self._settled = tip.batch.first_lsn - 1 if tip.batch.open else tip.lsn - 1
 

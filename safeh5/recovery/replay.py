@@ -118,7 +118,10 @@ def replay(
 
 
 def _has_base(names: Names, session: SessionRecord) -> bool:
-    return Fingerprint.of(names.target) == session.base
+    try:
+        return Fingerprint.of(names.target) == session.base
+    except IsADirectoryError:
+        return False
 
 
 def _cheap_to_rebuild(session: SessionRecord, journal: JournalScan) -> bool:

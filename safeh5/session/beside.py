@@ -31,6 +31,7 @@ import contextlib
 import io
 import os
 import shlex
+import signal
 import subprocess
 import threading
 import time
@@ -55,6 +56,8 @@ _LONGEST_WAIT: Final = 10.0
 _ROOM_SECONDS: Final = 2.0
 _ROOM_PATIENCE: Final = 10.0
 """Seconds that a call waits for room for the staging file before it says so."""
+_WAKE_SECONDS: Final = 5.0
+"""How long a child may be silent, while somebody waits for it, before it is told to go on."""
 _STALL_SECONDS: Final = 300.0
 """A child that lives tells so every few seconds, unless it is inside libhdf5; no call there takes so long."""
 
@@ -89,7 +92,7 @@ class Beside:
         self._wanted = False
         self._timer: threading.Timer | None = None
         self._lag = Lag()
-        self._heard = 0.0
+        self._heard = self._woken = 0.0
         self._held = 0
         self.applied = 0
         self.checkpointed = 0
@@ -211,8 +214,14 @@ class Beside:
         return self._refused is not None and self._refused.full
 
     def _end_if_stalled(self) -> None:
-        """Kill a child that gives no sign of life: stopped, or lost in libhdf5. The rest is `_gone`."""
-        silent = time.monotonic() - self._heard
+        """Wake a child that gives no sign of life; kill one lost in libhdf5. The rest is `_gone`."""
+        now = time.monotonic()
+        silent = now - self._heard
+        if self._process is not None and now - max(self._heard, self._woken) > _WAKE_SECONDS:
+            # If it was only stopped (Ctrl-Z, a batch system) that is all it needs; else it does no harm.
+            self._woken = now
+            if hasattr(signal, "SIGCONT"):
+                self._process.send_signal(signal.SIGCONT)
         if self._process is not None and silent > _STALL_SECONDS:
             logger.warning(
                 "the applier of %s has been silent for %.0f s: ending it", self._names.target, silent

@@ -51,6 +51,7 @@ from typing import Final, Self
 
 from safeh5.errors import (
     FreeSpaceError,
+    JournalError,
     JournalWriteError,
     SafeH5Error,
     SessionFailedError,
@@ -114,6 +115,15 @@ class Session(Contents):
         self.state = State.COMMITTING
         try:
             return self._log.disk.with_reserve(lambda: ending.prepare(self._parts))
+        except OSError as error:
+            if isinstance(error, SafeH5Error):
+                raise
+            raise JournalError(
+                f"the new file could not be finished: {error.strerror or error}",
+                path=error.filename or self.target,
+                safe="Nothing was touched, and the session is open as before",
+                hint="See to that and call again, or suspend() and later: " + recover_command(self.target),
+            ) from error
         finally:
             self.state = State.OPEN
 

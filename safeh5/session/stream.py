@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from h5py import h5s
 
-from safeh5.errors import InvalidOptionError, InvalidTreeError, InvalidTypeError
+from safeh5.errors import InvalidOptionError, InvalidTreeError
 from safeh5.operations.model import AppendData, Resize, WriteData
 from safeh5.operations.values import encode_type, is_plain, pack
 from safeh5.options import is_count
+from safeh5.session.items import Items
 from safeh5.session.rows import LARGEST_ITEM, RowBlock, gathers, new_array
 from safeh5.session.selecting import box_of, kept_axes
 
@@ -57,6 +58,7 @@ class Stream:
             # The bytes that come are those of a NumPy array: HDF5 converts
             # them where the file keeps another type.
             self._type = encode_type(self.dtype)
+        self._items = Items(path, self.shape, self.dtype, self._plain)
         self._limit: int | None = _limit_of(dataset)
         self._length: int = dataset.shape[0]
         self._safe: int = self._length
@@ -109,7 +111,7 @@ class Stream:
             If there is no room; nothing was appended, and the session goes on.
         """
         if type(item) is not np.ndarray or item.dtype != self.dtype or item.shape != self.shape:
-            item = self._item(item)
+            item = self._items.one(item)
         if not self._gathers:
             return self._append(item, 1)
         session = self._session
@@ -140,11 +142,7 @@ class Stream:
         InvalidTreeError, InvalidTypeError, DiskFullError
             As `append`; none of the items was appended.
         """
-        array = self._array(block)
-        if array.ndim != len(self.shape) + 1 or array.shape[1:] != self.shape:
-            raise InvalidTreeError(
-                f"the block has shape {array.shape}, the stream's items have {self.shape}", dataset=self.path
-            )
+        array = self._items.many(block)
         if not self._gathers or array.nbytes > LARGEST_ITEM:
             return self._append(array, len(array))
         with self._session.mutex:
@@ -177,7 +175,7 @@ class Stream:
         kept = tuple(
             n for n, keep in zip(box.count, kept_axes(selection, len(box.count)), strict=True) if keep
         )
-        array = self._array(values)
+        array = self._items.array(values, len(kept))
         try:
             array = np.ascontiguousarray(np.broadcast_to(array, kept))
         except ValueError:
@@ -310,29 +308,6 @@ class Stream:
         while self._pending and self._pending[-1][0] >= lsn:
             self._pending.pop()
 
-    def _item(self, item: npt.ArrayLike) -> npt.NDArray[Any]:
-        array = self._array(item)
-        if array.shape != self.shape:
-            raise InvalidTreeError(
-                f"an item has shape {array.shape}, the stream's items have {self.shape}", dataset=self.path
-            )
-        return array
-
-    def _array(self, values: npt.ArrayLike) -> npt.NDArray[Any]:
-        try:
-            array = np.asarray(values)
-            if array.dtype == self.dtype:
-                return np.asarray(array, order="C")
-            if not self._plain or _fits(array, self.dtype):
-                # A number too large for the type would become infinite, silently.
-                with np.errstate(over="raise"):
-                    return np.asarray(array, dtype=self.dtype, order="C")
-        except (TypeError, ValueError, FloatingPointError) as error:
-            raise InvalidTypeError(f"the values are no {self.dtype}: {error}", dataset=self.path) from error
-        raise InvalidTypeError(
-            f"values of type {array.dtype} do not fit the stream's {self.dtype}", dataset=self.path
-        )
-
     def _payload(self, array: npt.NDArray[Any]) -> Any:
         if self._plain:
             return np.ascontiguousarray(array)
@@ -340,16 +315,6 @@ class Stream:
 
     def __repr__(self) -> str:
         return f"<Stream {self.path!r}: {self._length} items of {self.shape}, {self.dtype}>"
-
-
-def _fits(array: npt.NDArray[Any], dtype: np.dtype[Any]) -> bool:
-    """Whether `array` becomes `dtype` without silent loss: in kind, or in range for integers."""
-    if array.dtype.kind not in "iu" or dtype.kind not in "iu":
-        return np.can_cast(array.dtype, dtype, "same_kind")
-    if np.can_cast(array.dtype, dtype, "safe"):
-        return True
-    limits = np.iinfo(dtype)
-    return array.size == 0 or (int(array.min()) >= limits.min and int(array.max()) <= limits.max)
 
 
 def _limit_of(dataset: h5d.DatasetID) -> int | None:

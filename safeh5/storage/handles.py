@@ -92,6 +92,11 @@ class AppendFile(OpenFile):
         # Not O_APPEND: on Linux that has `amend` write at the end, too.
         self.size = os.lseek(fd, 0, os.SEEK_END)
 
+    @property
+    def has_name(self) -> bool:
+        """Whether the file is still in a directory; False when somebody has deleted it."""
+        return os.fstat(self._fd).st_nlink > 0
+
     def write(self, buffers: Sequence[Buffer]) -> None:
         """Append the bytes of `buffers`, one after the other, without joining them.
 
