@@ -297,9 +297,9 @@ class JournalTail(Closes):
             raise self._poison(error, f"fsync of {self._path} failed") from error
         if not tip.file.has_name:
             # On the disk, and gone with the descriptor: nothing of it may be acknowledged.
-            error = deleted(self._path, self.directory)
-            self._failure = error.message
-            raise error
+            lost = deleted(self._path, self.directory)
+            self._failure = lost.message
+            raise lost
         self._durable = tip.lsn - 1
         self._settled = tip.batch.first_lsn - 1 if tip.batch.open else tip.lsn - 1
 
