@@ -58,7 +58,7 @@ class _Disk:
             try:
                 return run_path(path, **options)
             except Exception as error:
-                disk.error = {"error": repr(error), "ours": _is_ours(error)}
+                disk.error = {"error": repr(error), "ours": is_ours(error)}
                 raise
 
         Recorder.effect = failing  # type: ignore[method-assign, assignment]
@@ -71,7 +71,7 @@ class _Disk:
         real.write(fd, json.dumps({"count": self.count, **self.error}).encode())
 
 
-def _is_ours(error: BaseException | None) -> bool:
+def is_ours(error: BaseException | None) -> bool:
     """Whether this is one of our errors, or what a script made of one."""
     while error is not None:
         if isinstance(error, SafeH5Error | MemoryError):

@@ -14,6 +14,7 @@ import random
 import signal
 import time
 import traceback
+from functools import partial
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -28,11 +29,16 @@ from safeh5.session import Session
 from safeh5.testing.harness.places import working_directory
 from safeh5.testing.harness.report import Report
 from safeh5.testing.harness.settings import Settings, UnavailableError
+from safeh5.testing.harness.shrinking import Patience, first, headline
 
 try:
     import fcntl
 except ImportError as missing:
     raise UnavailableError("the mode locks needs the locks of POSIX, and this system has none") from missing
+
+from safeh5.testing.modes.locks_script import replay_script, run_script
+
+TAKES_WORKLOAD = True
 
 PROCESSES = 8
 ROUND = 5.0
@@ -44,6 +50,9 @@ _TWO = "TWO HOLDERS"
 
 def run(report: Report, settings: Settings) -> None:
     """Round after round, each on a new target, until the time or the sessions are over."""
+    if settings.workload is not None:
+        run_script(report, settings)
+        return
     number = 0
     while not report.is_over() and not report.failures:
         seconds = min(ROUND, max(1.0, settings.left if settings.left is not None else ROUND))
@@ -59,17 +68,33 @@ def _round(report: Report, directory: Path, seed: int, seconds: float) -> None:
         counted = race(directory, PROCESSES, seconds, seed * 10_000)
     except Exception as error:
         report.cases += 1
-        case = {"seed": seed, "seconds": seconds}
-        report.fail("".join(traceback.format_exception(error)), case)
+        what, processes = "".join(traceback.format_exception(error)), PROCESSES
+        if report.is_to_be_small(what):
+            found = first(range(2, PROCESSES), partial(_fails, seconds, seed), headline(what), Patience())
+            processes, what = found or (processes, what)
+        report.fail(what, {"seed": seed, "seconds": seconds, "processes": processes})
         return
     report.cases += counted["sessions"]
     for what, count in counted.items():
         report.count(what, count)
 
 
+def _fails(seconds: float, seed: int, processes: int) -> str | None:
+    """What is wrong when fewer fight."""
+    with working_directory() as directory:
+        try:
+            race(directory, processes, seconds, seed * 10_000)
+        except Exception as error:
+            return "".join(traceback.format_exception(error))
+    return None
+
+
 def replay(case: dict[str, Any], directory: Path) -> None:
     """Fight again; who wins is up to the scheduler, so a seed is no promise."""
-    race(directory, PROCESSES, case["seconds"], case["seed"] * 10_000)
+    if "fight" in case:
+        replay_script(case)
+        return
+    race(directory, case.get("processes", PROCESSES), case["seconds"], case["seed"] * 10_000)
 
 
 # --- a fight ------------------------------------------------------------------------------

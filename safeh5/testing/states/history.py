@@ -129,6 +129,11 @@ class History:
             elif said.get("session") in self._of:
                 self._marked(event.path, said, self._of[said["session"]], disk)
 
+    @property
+    def sessions(self) -> set[str]:
+        """The ids of all sessions so far."""
+        return set(self._of)
+
     def expected(self) -> dict[str, Expected]:
         """What must be true now, by target."""
         return {path: target.expected() for path, target in self.targets.items()}

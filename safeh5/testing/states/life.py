@@ -2,7 +2,7 @@
 
 WHAT is ``workload NAME`` for life NUMBER of a built-in workload, ``script FILE
 ARGUMENTS...`` for a user's script, run as Python would, or ``module NAME`` for a
-process that a recorded one starts.
+process that a recorded one starts, ARGUMENTS behind it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main(root: str, trace: str, number: str, what: str, name: str, *arguments: s
 
         LIVES[name][int(number)]()
     elif what == "module":
-        sys.argv = [name]
+        sys.argv = [name, *arguments]
         runpy.run_module(name, run_name="__main__", alter_sys=True)
     else:
         _run_script(name, list(arguments))
