@@ -6,13 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from safeh5.testing.harness.command import Exit, main
 from safeh5.testing.harness.report import Report
-from safeh5.testing.modes import decoder, locks, strace
+from safeh5.testing.modes import decoder, locks, locks_life, locks_script, soak, strace
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -85,7 +87,7 @@ def test_a_script_of_a_user_is_soaked(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["soak", *given, "--corpus", str(tmp_path / "corpus")]) == Exit.CLEAN
     found = json.loads(capsys.readouterr().out)
     assert found["cases"] >= 3
-    assert {word for word in found["figures"]} <= {f"mode {name}" for name in ("kill", "faults", "states")}
+    assert {word for word in found["figures"]} <= {f"mode {name}" for name in soak.WITH_SCRIPTS}
 
 
 @pytest.mark.timeout(300)
@@ -98,6 +100,58 @@ def test_without_strace_the_script_of_a_user_kills_itself(
         main(["kill", "--workload", str(tmp_path / "mine.py"), "--cases", "3", "--seed", "1"]) == Exit.CLEAN
     )
     assert "strace is not here" in capsys.readouterr().out
+
+
+@pytest.mark.timeout(300)
+def test_the_sessions_of_a_user_s_script_are_damaged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.py").write_text(SCRIPT)
+    given = ["--workload", str(tmp_path / "mine.py"), "--cases", "60", "--seed", "1", "--json"]
+    assert main(["damage", *given, "--corpus", str(tmp_path / "corpus")]) == Exit.CLEAN
+    found = json.loads(capsys.readouterr().out)
+    assert found["cases"] == 60 and found["figures"]["sessions to be damaged"] > 2
+    assert found["figures"]["recovered and salvaged for real"] > 5
+
+
+@pytest.mark.timeout(300)
+def test_many_processes_run_a_user_s_script_and_one_at_a_time_holds_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first_look = locks_script._first_look
+
+    def small(*given: Any) -> Any:
+        return replace(first_look(*given), processes=3, waves=2)
+
+    monkeypatch.setattr(locks_script, "_first_look", small)
+    (tmp_path / "mine.py").write_text(SCRIPT)
+    given = ["--workload", str(tmp_path / "mine.py"), "--cases", "6", "--seed", "1", "--json"]
+    assert main(["locks", *given, "--corpus", str(tmp_path / "corpus")]) == Exit.CLEAN
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert sum(figures.values()) >= 6 and set(figures) <= {
+        "processes killed",
+        "processes that came to their end",
+        "refused: SessionLockedError",
+        "refused: InterruptedSessionError",
+    }
+
+
+@pytest.mark.timeout(300)
+def test_two_who_hold_a_user_s_file_are_found(tmp_path: Path) -> None:
+    witness = locks_life.Witness(tmp_path)
+    witness.take("scan.h5.lock")
+    script = "import sys; from safeh5.testing.modes.locks_life import Witness\n"
+    script += "from pathlib import Path; Witness(Path(sys.argv[1])).take('scan.h5.lock')"
+
+    def another() -> bool:
+        subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
+        return any(tmp_path.glob("two-*"))
+
+    assert another()
+    for path in tmp_path.glob("two-*"):
+        path.unlink()
+    witness.give_back("scan.h5.lock")
+    assert not another()
 
 
 def test_ctrl_c_prints_what_was_done(

@@ -17,6 +17,7 @@ from fuzz.mutants import ROOT, copy_package, mutants
 from safeh5.testing.harness.report import ALIKE, MORE, Report
 from safeh5.testing.harness.settings import Settings
 from safeh5.testing.harness.shrinking import Patience, fewest, headline
+from safeh5.testing.modes.decoder import smallest
 
 
 def run(command: list[str], tree: Path, place: Path) -> subprocess.CompletedProcess[str]:
@@ -94,3 +95,11 @@ def test_as_few_as_fail_are_left_and_none_of_them_can_go() -> None:
     assert len(tried) < 60
     assert fewest([1, 2], lambda items: True, Patience(10)) == []
     assert fewest([1, 2], lambda items: True, Patience(0)) == [1, 2]
+
+
+def test_of_bytes_that_cannot_be_decoded_as_few_are_kept_as_fail() -> None:
+    def decode(data: bytes) -> None:
+        assert b"x" not in data or b"y" not in data, "a value that nobody wrote"
+
+    assert smallest(decode, bytes(100) + b"x" + bytes(50) + b"y" + bytes(300)) == b"xy"
+    assert smallest(decode, b"abc") == b"abc"

@@ -31,6 +31,7 @@ from safeh5.storage.redo import Redo
 from safeh5.testing.harness.places import quick_directory, working_directory
 from safeh5.testing.harness.report import Report
 from safeh5.testing.harness.settings import Settings, UnavailableError
+from safeh5.testing.harness.shrinking import Patience, fewest, headline
 from safeh5.testing.world import dead_session
 
 LIMIT_SECONDS = 10
@@ -75,8 +76,26 @@ def _run_one(report: Report, name: str, directory: Path, seed: int, seconds: int
     report.count(f"{name}: inputs", executed)
     report.count(f"{name}: inputs that reached new code", len(list((directory / f"corpus-{name}").iterdir())))
     for path in sorted(found.iterdir()):
-        words = f"{name}: {path.name.partition('-')[0]}\n{done.stderr[-3000:]}"
-        report.fail(words, {"decoder": name, "data": base64.b64encode(path.read_bytes()).decode()})
+        words, data = f"{name}: {path.name.partition('-')[0]}\n{done.stderr[-3000:]}", path.read_bytes()
+        if report.settings.shrink:
+            data = smallest(DECODERS[name], data)
+        report.fail(words, {"decoder": name, "data": base64.b64encode(data).decode()})
+
+
+def smallest(decode: Callable[[bytes], None], data: bytes) -> bytes:
+    """As few of these bytes as it takes for the same exception; all of them where it is none."""
+    way = _problem(decode, data)
+    if way is None:
+        return data
+    return bytes(fewest(data, lambda less: _problem(decode, bytes(less)) == way, Patience()))
+
+
+def _problem(decode: Callable[[bytes], None], data: bytes) -> str | None:
+    try:
+        decode(data)
+    except Exception as error:
+        return headline(f"{type(error).__name__}: {error}")
+    return None
 
 
 def _stated(text: str, name: str) -> int | None:

@@ -29,7 +29,7 @@ from safeh5.testing.modes.on_disk import Order, again, work
 TAKES_NAMES = TAKES_WORKLOAD = True
 
 OTHERS = ("model", "kill", "damage", "faults", "locks", "states")
-WITH_SCRIPTS = ("kill", "faults", "states")
+WITH_SCRIPTS = ("kill", "faults", "states", "damage", "locks")
 """Those that take a script of the user's, which is then all that is done."""
 
 TURN = 8.0
