@@ -151,7 +151,8 @@ def selected(space: h5s.SpaceID) -> tuple[Any, ...]:
         return (shape, "elements", b"")
     if space.get_select_type() == h5s.SEL_ALL or space.get_select_npoints() == np.prod(shape, dtype=object):
         return (shape, "all")
-    blocks = space.get_select_hyper_blocklist()
+    # With NumPy 1 unsigned numbers and Python's make floats.
+    blocks = space.get_select_hyper_blocklist().astype(np.int64)
     if np.prod(shape, dtype=object) > LARGEST_MASK:
         return (shape, "blocks", tuple(sorted(tuple(map(tuple, block)) for block in blocks.tolist())))
     mask = np.zeros(shape, bool)

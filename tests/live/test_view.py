@@ -299,11 +299,14 @@ def test_what_stands_in_another_file_is_an_error_and_not_a_fill_value(target: Pa
         session.checkpoint()
         with safeh5.live(target) as view:
             np.testing.assert_array_equal(view["near"][()], np.arange(10))
-            with pytest.raises((OSError, KeyError)):
-                view["link"]
-            if h5py.version.hdf5_version_tuple >= (2, 0, 0):
+            if h5py.version.hdf5_version_tuple < (1, 14, 4):  # follows links by the system's driver
+                assert view["link"][3] == 3
+            else:
+                with pytest.raises((OSError, KeyError)):
+                    view["link"]
+            if h5py.version.hdf5_version_tuple < (2, 0, 0):  # takes what it cannot open for missing
+                assert set(view["far"][()]) == {-1}
+            else:
                 with pytest.raises(OSError):
                     view["far"][()]
-            else:  # older ones take a source that they cannot open for one that is missing
-                assert set(view["far"][()]) == {-1}
             np.testing.assert_array_equal(view["own"][()], np.arange(10))

@@ -279,7 +279,7 @@ def test_what_is_ignored_is_not_reported(pair: tuple[Path, Path]) -> None:
             *pair,
             ignore_attrs=["units"],
             ignore_paths=["/z"],
-            ignore=["chunks", "layout", "order of links", "allocation time"],
+            ignore=["chunks", "layout", "order of links", "allocation time", "fill time"],
         )
         == []
     )
