@@ -30,7 +30,13 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
-from safeh5.errors import InvalidTreeError, JournalGoneError, JournalPrunedError, LiveViewExpiredError
+from safeh5.errors import (
+    InvalidOptionError,
+    InvalidTreeError,
+    JournalGoneError,
+    JournalPrunedError,
+    LiveViewExpiredError,
+)
 from safeh5.journal.follow import Follower
 from safeh5.journal.format import Kind
 from safeh5.journal.reader import Frame
@@ -39,6 +45,7 @@ from safeh5.live.ending import TailEnd, how_it_ended, session_record
 from safeh5.live.source import Shown, Shows, current_session, open_newest, open_target
 from safeh5.operations import codec
 from safeh5.operations.control import SessionRecord
+from safeh5.options import is_count
 from safeh5.storage import Names, Storage, TargetLock
 from safeh5.storage.closing import Closes
 from safeh5.storage.snapshot import newest_checkpoint
@@ -79,6 +86,8 @@ class Tail(Closes, Iterator[TailItem]):
         keep_bytes: int,
     ) -> None:
         self.path = _absolute(path)
+        if start is not None and not (is_count(start) and start >= 0):
+            raise InvalidOptionError(f"start is the number of the first item wanted, and cannot be {start!r}")
         self.timeout = timeout
         self.ended: TailEnd | None = None
         self.lsn = 0

@@ -18,7 +18,14 @@ from safeh5.session.disk import DiskStatus
 from safeh5.session.packing import Packer
 from safeh5.session.reading import reading
 from safeh5.session.stream import Stream
-from safeh5.session.streaming import absolute, new_dataset, open_stream, require_items
+from safeh5.session.streaming import (
+    absolute,
+    item_shape,
+    item_type,
+    new_dataset,
+    open_stream,
+    require_items,
+)
 from safeh5.session.written import Written
 from safeh5.storage.interrupts import Uncollected
 
@@ -110,7 +117,7 @@ class Contents(SessionCore):
     def stream(
         self,
         path: str,
-        shape: tuple[int, ...] | None = None,
+        shape: int | tuple[int, ...] | None = None,
         dtype: npt.DTypeLike | None = None,
         *,
         chunks: tuple[int, ...] | bool | None = None,
@@ -120,14 +127,17 @@ class Contents(SessionCore):
     ) -> Stream:
         """A dataset that grows along its first axis: made, or opened if it is there.
 
+        One that is there must have items of that shape and type if they are given; everything
+        else is for making it, and changes nothing in one that is there.
+
         Parameters
         ----------
         path : str
             HDF5 path; missing groups are made.
         shape : tuple of int, optional
-            Shape of one item; needed to make the dataset.
+            Shape of one item, a number for one axis; needed to make the dataset.
         dtype : dtype, optional
-            Type of the elements; needed to make the dataset.
+            Type of the elements, ``str`` for strings of any length; needed to make the dataset.
         chunks : tuple of int, optional
             Chunk shape, axis 0 first; one item, or as many small ones as fill
             64 KiB, by default.
@@ -141,10 +151,12 @@ class Contents(SessionCore):
 
         Raises
         ------
-        InvalidTreeError
-            If what stands at `path` is no dataset that can take such items.
+        InvalidTreeError, InvalidTypeError
+            If what stands at `path` is no dataset that can take such items, or there is no such path,
+            shape or type.
         """
         path = absolute(path)
+        shape, dtype = item_shape(shape, path), item_type(dtype, path)
         with self._mutex:
             self._require_open()
             self._workspace.streams()

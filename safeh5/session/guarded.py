@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 from h5py.h5f import phil
 
@@ -208,6 +208,15 @@ class Guarded:
         with suppress(OSError):
             # Released in any case; what may fail is removing the file.
             self._parts.lock.release(remove=True)
+
+    def __reduce__(self) -> NoReturn:
+        # For pickle, which multiprocessing uses: a stream is refused with its session.
+        raise SessionStateError(
+            "a session, and a stream of it, cannot be sent to another process: it belongs to the one "
+            "that opened it",
+            path=self.target,
+            hint="Send the values to that process, through a queue say, and append them there",
+        )
 
     def __repr__(self) -> str:
         return f"<safeh5 session on {self.target!r}: {self.state}>"

@@ -135,7 +135,7 @@ def _field(value: Any, dtype: np.dtype[Any]) -> Any:
     if base.names is not None and isinstance(value, tuple | list):
         return _rows(value, base)
     if base.kind == "O":
-        return value
+        return value if dtype.shape else _element(value)
     return _converted(np.asarray(value), base)
 
 
@@ -153,6 +153,11 @@ def _ragged(values: Any, rank: int, base: np.dtype[Any]) -> npt.NDArray[Any]:
     sequence = np.asarray(values)
     if sequence.ndim != 1:
         raise ValueError(f"one element is a sequence with one axis, and not of shape {sequence.shape}")
+    return _element(sequence if base.kind == "O" or not sequence.size else _converted(sequence, base))
+
+
+def _element(value: Any) -> npt.NDArray[Any]:
+    """One object, whatever it is, as an array without axes."""
     element = np.empty((), object)
-    element[()] = sequence if base.kind == "O" or not sequence.size else _converted(sequence, base)
+    element[()] = value
     return element

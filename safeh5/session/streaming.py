@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from h5py import h5o
 
-from safeh5.errors import InvalidTreeError, InvalidTypeError
+from safeh5.errors import InvalidOptionError, InvalidTreeError, InvalidTypeError
 from safeh5.microdata import FileNamespace, MicroData, MicroDataGroup, MicroDataset
 from safeh5.options import KIB
 from safeh5.session.stream import Stream
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from safeh5.session.contents import Contents
 
 _CHUNK_BYTES = 64 * KIB
+_SETTLED = frozenset({"data", "maxshape", "resizable", "parent", "name"})
 _NO_STAMPS = {"machine_id": None, "timestamp": None}
 
 
@@ -27,13 +29,62 @@ def absolute(path: str) -> str:
 
     Raises
     ------
-    InvalidTreeError
-        If it names nothing, or has a part ``.`` or ``..``, which HDF5 does not resolve.
+    InvalidTreeError, InvalidTypeError
+        If it names nothing, or has a part ``.`` or ``..``, which HDF5 does not resolve, or is no text.
     """
+    if not isinstance(path, str):
+        raise InvalidTypeError(f"{path!r} is not the path of a dataset: paths are strings")
     parts = [part for part in path.split("/") if part]
     if not parts or any(part in (".", "..") for part in parts):
         raise InvalidTreeError(f"{path!r} is not the path of a dataset", dataset=path)
+    if not is_text(path):
+        raise InvalidTreeError(f"{path!r} is not the path of a dataset: it has no form in UTF-8")
     return "/" + "/".join(parts)
+
+
+def is_text(text: str) -> bool:
+    """Whether `text` can be written in UTF-8; the name of a file may hold bytes that cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def item_shape(shape: int | tuple[int, ...] | None, path: str) -> tuple[int, ...] | None:
+    """The shape of an item as a tuple; a number is that of one axis.
+
+    Raises
+    ------
+    InvalidTreeError
+        If it is no shape.
+    """
+    if shape is None:
+        return None
+    try:
+        sizes = tuple(operator.index(n) for n in (shape if isinstance(shape, Iterable) else (shape,)))
+    except TypeError:
+        sizes = (-1,)
+    if any(n < 0 for n in sizes):
+        raise InvalidTreeError(f"{shape!r} is not the shape of an item", dataset=path)
+    return sizes
+
+
+def item_type(dtype: npt.DTypeLike | None, path: str) -> np.dtype[Any] | None:
+    """The type of the elements as HDF5 has it: NumPy's text is there strings of any length.
+
+    Raises
+    ------
+    InvalidTypeError
+        If it is no type.
+    """
+    if dtype is None:
+        return None
+    try:
+        found = np.dtype(dtype)
+    except (TypeError, ValueError) as error:
+        raise InvalidTypeError(f"{dtype!r} is no type of elements: {error}", dataset=path) from error
+    return h5py.string_dtype() if found.kind in "UT" else found
 
 
 def new_dataset(
@@ -53,6 +104,11 @@ def new_dataset(
     InvalidTreeError
         If shape or type are not given.
     """
+    if settled := _SETTLED.intersection(options):
+        raise InvalidOptionError(
+            f"{', '.join(sorted(settled))} of {path} cannot be given: a stream begins without items, "
+            "and its first axis has no end"
+        )
     if shape is None or dtype is None:
         raise InvalidTreeError("there is no such dataset yet: give shape and dtype of an item", dataset=path)
     parent, _, name = path.rpartition("/")
@@ -128,5 +184,12 @@ def require_items(stream: Stream, shape: tuple[int, ...] | None, dtype: npt.DTyp
     path = stream.path
     if shape is not None and tuple(shape) != stream.shape:
         raise InvalidTreeError(f"its items have shape {stream.shape}, not {tuple(shape)}", dataset=path)
-    if dtype is not None and np.dtype(dtype) != stream.dtype:
+    if dtype is not None and not _same(np.dtype(dtype), stream.dtype):
         raise InvalidTypeError(f"its elements are {stream.dtype}, not {np.dtype(dtype)}", dataset=path)
+
+
+def _same(wanted: np.dtype[Any], found: np.dtype[Any]) -> bool:
+    """Whether two types have the same elements; in compounds the places of the fields do not count."""
+    if wanted.names is None or found.names is None:
+        return wanted == found
+    return wanted.names == found.names and all(_same(wanted[name], found[name]) for name in wanted.names)
