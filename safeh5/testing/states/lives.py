@@ -22,6 +22,8 @@ from safeh5.testing.world import values, write_batch
 
 TARGET: Final = "run.h5"
 ITEM: Final = (3,)
+LARGE_ITEM: Final = (80 * 1024,)
+"""So large that its payload is not copied on its way into the journal."""
 
 
 def batches(numbers: range, checkpoints: tuple[int, ...] = (), **options: Any) -> Life:
@@ -53,14 +55,14 @@ def tree(**options: Any) -> Life:
     return life
 
 
-def stream(items: int, every: int, pause: float = 0.0, **options: Any) -> Life:
+def stream(items: int, every: int, pause: float = 0.0, shape: tuple[int, ...] = ITEM, **options: Any) -> Life:
     """Items one by one, a sync behind every few, commit."""
 
     def life() -> None:
         with safeh5.open(TARGET, **options) as session:
-            frames = session.stream("/frames", shape=ITEM, dtype="<i4")
+            frames = session.stream("/frames", shape=shape, dtype="<i4")
             for number in range(items):
-                frames.append(np.full(ITEM, number, "<i4"))
+                frames.append(np.full(shape, number, "<i4"))
                 if every and number % every == every - 1:
                     session.sync()
                 time.sleep(pause)

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from safeh5.testing.states import lives
-from safeh5.testing.states.lives import ITEM, TARGET
+from safeh5.testing.states.lives import LARGE_ITEM, TARGET
 from safeh5.testing.states.workload import Life, Workload
 from safeh5.testing.world import make_old, make_spread, values
 
@@ -51,7 +51,8 @@ def whole(file: h5py.File) -> None:
     for name in file:
         if name.startswith("frames"):
             found = file[name][()]
-            expected = np.repeat(np.arange(len(found)), ITEM[0]).reshape(found.shape)
+            expected = np.arange(len(found)).reshape(-1, *[1] * (found.ndim - 1))
+            expected = np.broadcast_to(expected, found.shape)
             np.testing.assert_array_equal(found, expected)
         elif name == "tree":
             assert set(file[name]) == {"energy", "labels"}, "half of a tree"
@@ -75,6 +76,7 @@ _add("tree, flush", lives.tree(durability="flush"), old=True)
 _add("stream, record", lives.stream(5, 0))
 _add("stream, group commit", lives.stream(9, 3, durability="flush"))
 _add("stream, interval", lives.stream(8, 4, pause=0.004, durability="interval", interval_ms=6), old=True)
+_add("stream, large", lives.stream(4, 2, shape=LARGE_ITEM, durability="flush", applier="inline"))
 _add("segments", lives.batches(range(5), segment_bytes=900))
 _add("segments, flush", lives.batches(range(4), segment_bytes=900, durability="flush"), old=True)
 _add("checkpoints", lives.rewriting, old=True, from_checkpoint=True)
