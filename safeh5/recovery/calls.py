@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 
 import msgspec
@@ -95,37 +96,56 @@ def recover(
     disk, names = disk_of(storage), Names.of(path)
     require_file(names)
     target = None if output is None else os.path.realpath(os.fspath(output))
+    wish = _Wish(chosen, target, purge, level, progress)
     if dry_run:
         evidence = examine(disk, names)
-        return _dry(evidence, make_plan(evidence, chosen, output=target, purge=purge), target)
+        return _dry(evidence, wish.plan(evidence), target)
     lock = lock_target(disk, names, lock_timeout)
-
-    def attempt() -> RecoveryReport:
-        evidence = examine(disk, names, locked=False)
-        plan = make_plan(evidence, chosen, output=target, purge=purge)
-        act = partial(carry_out, disk, evidence, output=target, verify=level, progress=progress)
-        try:
-            return act(plan)
-        except ApplyError as error:
-            if chosen is not Action.SALVAGE or error.lsn is None or Step.REPLAY not in plan.steps:
-                raise
-            # The journal is sound and HDF5 refuses a record of it: go on without its batch.
-            return act(make_plan(evidence, chosen, output=target, refused=True))
-
     try:
         remove_leftovers(disk, names)
-        try:
-            report = attempt()
-        except FreeSpaceError:
-            # The session has set room aside for its end, and this is it.
-            if not release_reserve(disk, names):
-                raise
-            report = attempt()
+        report = _done(disk, names, wish)
     finally:
         with suppress(OSError):
             # Released in any case; what may fail is removing the file.
             lock.release(remove=True)
     return msgspec.structs.replace(report, seconds=time.monotonic() - started)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What `recover` was asked for."""
+
+    action: Action
+    output: str | None
+    purge: bool
+    verify: VerifyLevel
+    progress: Progress
+
+    def plan(self, evidence: Evidence, *, refused: bool = False) -> Plan:
+        return make_plan(evidence, self.action, output=self.output, purge=self.purge, refused=refused)
+
+
+def _done(disk: Storage, names: Names, wish: _Wish) -> RecoveryReport:
+    """Do it; where the disk is full, once more in the room that the session set aside for its end."""
+    try:
+        return _attempt(disk, names, wish)
+    except FreeSpaceError:
+        if not release_reserve(disk, names):
+            raise
+    return _attempt(disk, names, wish)
+
+
+def _attempt(disk: Storage, names: Names, wish: _Wish) -> RecoveryReport:
+    evidence = examine(disk, names, locked=False)
+    plan = wish.plan(evidence)
+    act = partial(carry_out, disk, evidence, output=wish.output, verify=wish.verify, progress=wish.progress)
+    try:
+        return act(plan)
+    except ApplyError as error:
+        if wish.action is not Action.SALVAGE or error.lsn is None or Step.REPLAY not in plan.steps:
+            raise
+        # The journal is sound and HDF5 refuses a record of it: go on without its batch.
+        return act(wish.plan(evidence, refused=True))
 
 
 def _dry(evidence: Evidence, plan: Plan, output: str | None) -> RecoveryReport:

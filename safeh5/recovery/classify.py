@@ -59,45 +59,44 @@ def same_content(found: Fingerprint | None, expected: Fingerprint) -> bool:
 def explain(evidence: Evidence, condition: Condition) -> tuple[str, str | None]:
     """The condition in a sentence, and the command to run next (or None)."""
     if evidence.names.is_aside and condition not in (Condition.FOREIGN, Condition.UNSUPPORTED):
-        return "A session that was set aside; it can be built into another file.", recover_command(
-            evidence.names.sidecar,
-            "--salvage" if condition is Condition.CORRUPT else "--replay",
-            "--output",
-            "FILE.h5",
-        )
+        action = "--salvage" if condition is Condition.CORRUPT else "--replay"
+        command = recover_command(evidence.names.sidecar, action, "--output", "FILE.h5")
+        return "A session that was set aside; it can be built into another file.", command
     where = evidence.names.target
+    match condition:
+        case Condition.CLEAN | Condition.LIVE | Condition.FOREIGN | Condition.UNSUPPORTED:
+            return _explain_hands_off(evidence, condition), None
+        case Condition.CORRUPT:
+            return _explain_damage(evidence), recover_command(where, "--salvage")
+        case Condition.ROLLED_BACK:
+            sentence = "The session was rolled back; the target is as it was."
+            return sentence, recover_command(where, "--rollback")
+        case Condition.IN_DOUBT:
+            sentence = "The session was committing; only its last steps are missing."
+            return sentence, recover_command(where)
+    if problem := evidence.checkpoint_problem:
+        sentence = "The session was interrupted, and the checkpoint that its journal builds on is lost"
+        return f"{sentence}: {problem}.", recover_command(where, "--rollback")
+    if condition is Condition.SUSPENDED:
+        sentence = "The session was suspended in good order and can be resumed or replayed."
+    else:
+        sentence = "The session was interrupted; what it acknowledged is in the journal."
+    return sentence, recover_command(where)
+
+
+def _explain_hands_off(evidence: Evidence, condition: Condition) -> str:
+    """Where there is nothing for recovery to do, or nothing that it may do."""
     if condition is Condition.CLEAN:
         there = "The file is not part of any session" if evidence.target is not None else "There is no file"
-        return f"{there}; nothing waits.", None
-    if condition is Condition.LIVE:
-        who = f" by {evidence.owner.describe()}" if evidence.owner else ""
-        if evidence.owner_gone:
-            return f"Another process works on it, a recovery it seems; it was begun{who}.", None
-        return f"It is being written{who}.", None
+        return f"{there}; nothing waits."
     if condition is Condition.FOREIGN:
-        return (
-            f"{evidence.names.sidecar} is not a session of safeh5 ({evidence.problem}); move it away.",
-            None,
-        )
+        return f"{evidence.names.sidecar} is not a session of safeh5 ({evidence.problem}); move it away."
     if condition is Condition.UNSUPPORTED:
-        return f"The journal is of a newer version ({evidence.problem}); use that version of safeh5.", None
-    if condition is Condition.CORRUPT:
-        return _explain_damage(evidence), recover_command(where, "--salvage")
-    if condition is Condition.ROLLED_BACK:
-        return "The session was rolled back; the target is as it was.", recover_command(where, "--rollback")
-    if condition is Condition.IN_DOUBT:
-        return "The session was committing; only its last steps are missing.", recover_command(where)
-    if evidence.checkpoint_problem:
-        return (
-            "The session was interrupted, and the checkpoint that its journal builds on is lost:"
-            f" {evidence.checkpoint_problem}.",
-            recover_command(where, "--rollback"),
-        )
-    if condition is Condition.SUSPENDED:
-        return "The session was suspended in good order and can be resumed or replayed.", recover_command(
-            where
-        )
-    return "The session was interrupted; what it acknowledged is in the journal.", recover_command(where)
+        return f"The journal is of a newer version ({evidence.problem}); use that version of safeh5."
+    who = f" by {evidence.owner.describe()}" if evidence.owner else ""
+    if evidence.owner_gone:
+        return f"Another process works on it, a recovery it seems; it was begun{who}."
+    return f"It is being written{who}."
 
 
 def _explain_damage(evidence: Evidence) -> str:
