@@ -13,7 +13,13 @@ from typing import TypeVar
 
 import msgspec
 
-from safeh5.errors import ForeignSidecarError, JournalError, UnsupportedVersion
+from safeh5.errors import (
+    ForeignSidecarError,
+    JournalError,
+    NotHDF5Error,
+    NotReadableError,
+    UnsupportedVersion,
+)
 from safeh5.journal import ControlFrame, Frame, JournalScan, Kind, salvage_frames, scan
 from safeh5.operations.control import CommitRecord, SessionRecord, decode_control
 from safeh5.recovery.checkpoint import checkpoint_problem, cut_short
@@ -98,6 +104,8 @@ def examine(storage: Storage, names: Names, *, locked: bool | None = None) -> Ev
     ------
     JournalError
         The sidecar cannot be read.
+    NotReadableError, NotHDF5Error
+        The target cannot be read.
     """
     # The lock is asked first: a session that ends while we look then shows as
     # live, which is the answer that makes nobody act.
@@ -106,7 +114,7 @@ def examine(storage: Storage, names: Names, *, locked: bool | None = None) -> Ev
         # And last, for one that began meanwhile: it must not look interrupted.
         began = not found.locked and found.sidecar is Sidecar.JOURNAL and _is_held(names)
         return examine(storage, names, locked=True) if began else found
-    target = Fingerprint.of(names.target)
+    target = _look_at(names.target)
     if not storage.exists(names.sidecar):
         return Evidence(names, locked, Sidecar.ABSENT, target=target)
     if not os.path.isdir(names.sidecar):
@@ -132,6 +140,19 @@ def examine(storage: Storage, names: Names, *, locked: bool | None = None) -> Ev
 
 def _is_held(names: Names) -> bool:
     return not names.is_aside and TargetLock.is_held(names.lock)
+
+
+def _look_at(target: str) -> Fingerprint | None:
+    try:
+        return Fingerprint.of(target)
+    except PermissionError as error:
+        raise NotReadableError(
+            "the file may not be read by this user", path=target, safe="Nothing was touched"
+        ) from error
+    except OSError as error:
+        raise NotHDF5Error(
+            f"the file cannot be read: {error.strerror or error}", path=target, safe="Nothing was touched"
+        ) from error
 
 
 def _read_journal(

@@ -30,7 +30,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import shlex
 import signal
 import subprocess
 import threading
@@ -41,12 +40,13 @@ from typing import IO, Final
 
 import msgspec
 
-from safeh5.errors import ApplyError, BacklogFull, recover_command
+from safeh5.errors import BacklogFull
 from safeh5.events import logger
 from safeh5.operations.control import SessionRecord
 from safeh5.options import CheckpointOptions
 from safeh5.recovery import orders
 from safeh5.session.lag import Lag
+from safeh5.session.stuck import why_stuck
 from safeh5.storage import Names
 from safeh5.storage.children import environment, python_module
 from safeh5.storage.interrupts import Uncollected
@@ -93,6 +93,7 @@ class Beside:
         self._timer: threading.Timer | None = None
         self._lag = Lag()
         self._heard = self._woken = 0.0
+        self._unstarted: str | None = None
         self._held = 0
         self.applied = 0
         self.checkpointed = 0
@@ -230,20 +231,7 @@ class Beside:
             self._process.kill()
 
     def _why_stuck(self) -> Exception:
-        safe = "The target is untouched and everything acknowledged is in the journal"
-        refused = self._refused
-        if refused is not None:
-            salvage = recover_command(self._names.target, "--salvage")
-            hint = f"To commit everything else, end this session and run: {salvage}"
-            return refused.error(safe, hint if refused.lsn is not None else None)
-        return ApplyError(
-            f"the applier died {self._deaths} times in a row after LSN {self.applied}",
-            path=self._names.target,
-            lsn=self.applied + 1,
-            safe=safe,
-            hint=f"Look at that record with: safeh5 inspect {shlex.quote(self._names.target)}; "
-            "then end the session, and: " + recover_command(self._names.target),
-        )
+        return why_stuck(self._names.target, self.applied, self._deaths, self._refused, self._unstarted)
 
     def _ensure_running(self) -> None:
         """Start the child unless it runs; the caller holds `_news`."""
@@ -264,8 +252,10 @@ class Beside:
             )
         except OSError as error:
             # No memory or no process to be had: that is a death like any other.
-            self._bury(f"it could not be started: {error.strerror or error}")
+            self._unstarted = error.strerror or str(error)
+            self._bury(f"it could not be started: {self._unstarted}")
             return
+        self._unstarted = None
         self._send(self._begin)
         self._told = self._looked_at = 0
         self._tell_durable()

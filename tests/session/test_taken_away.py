@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import safeh5
-from safeh5.errors import JournalError, JournalWriteError, SessionFailedError, TargetChangedError
+from safeh5.errors import ApplyError, JournalError, JournalWriteError, SessionFailedError, TargetChangedError
 from safeh5.session import Session, ending
 from safeh5.session import beside as module
 
@@ -85,3 +86,22 @@ def test_an_acquisition_does_not_wait_for_an_applier_that_was_stopped(
     assert time.monotonic() - began < 20
     with h5py.File(target) as file:
         assert file["s"][:, 0].tolist() == list(range(40))
+
+
+def test_an_applier_that_cannot_be_started_is_told_with_its_cause_and_the_session_goes_on(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = safeh5.open(target, applier="process")
+    popen = subprocess.Popen
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(ApplyError, match=r"could not be started: Too many open files.*call again"):
+        session.stream("/s", (), "i8")
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    session.stream("/s", (), "i8").append(1)
+    session.commit()
+    with h5py.File(target) as file:
+        assert file["s"][:].tolist() == [1]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import pytest
@@ -16,6 +17,8 @@ import safeh5
 from safeh5.errors import (
     InterruptedSessionError,
     LockLostError,
+    NotHDF5Error,
+    NotReadableError,
     SessionLockedError,
     SessionStateError,
     TargetChangedError,
@@ -229,3 +232,16 @@ assert len(held({str(target)!r})) == 30
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("call", [safeh5.open, safeh5.status, safeh5.recover])
+def test_a_target_that_cannot_be_read_is_named_with_its_cause(tmp_path: Path, call: Any) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to("loop")
+    with pytest.raises(NotHDF5Error, match=r"symbolic links.*loop.*Nothing was touched"):
+        call(loop)
+    if os.geteuid() != 0:
+        make_old(tmp_path / "run.h5")
+        (tmp_path / "run.h5").chmod(0)
+        with pytest.raises(NotReadableError, match="may not be read"):
+            call(tmp_path / "run.h5")
