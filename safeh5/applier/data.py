@@ -11,6 +11,7 @@ import numpy.typing as npt
 from h5py import h5d, h5s, h5t
 
 from safeh5._typing import Buffer
+from safeh5.applier import scattered
 from safeh5.applier.context import Context
 from safeh5.errors import ApplyError
 from safeh5.operations import model
@@ -111,6 +112,10 @@ def _store(
     else:
         values = raw_values(payload, encoded, count)
         kind = decode_type(encoded)
+        # To HDF5 it is bytes, whatever they mean.
+        elements = values.view(np.dtype((np.void, kind.get_size())))
+        if scattered.write(dataset, h5s.create_simple((count,)), space, elements, kind):
+            return
     dataset.write(_memory_space(space, count), space, values, kind)
 
 

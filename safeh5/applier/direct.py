@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from h5py import h5a, h5d, h5g, h5p, h5s
 
+from safeh5.applier import scattered
 from safeh5.applier.context import Context
 from safeh5.applier.filters import load_filters
 from safeh5.operations import model
@@ -112,7 +113,9 @@ class Values:
 
     def apply(self, context: Context, operation: model.WriteData) -> None:
         """Write them."""
-        _write(self.dataset, self.mspace, self.fspace, self.values, self.memory)
+        given = self.dataset, self.mspace, self.fspace, self.values, self.memory
+        if not scattered.write(*given):
+            _write(*given)
 
 
 class Extent:

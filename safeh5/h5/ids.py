@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from h5py import h5a, h5d, h5f, h5g, h5l, h5p, h5s, h5t
 
+from safeh5.applier import scattered
 from safeh5.h5 import extents, links, native, virtual, writing
 from safeh5.h5.door import Door, Handle
 from safeh5.h5.native import phil
@@ -58,7 +59,8 @@ class DatasetID(Journaled, h5d.DatasetID):  # type: ignore[misc]
     """Identifier of a dataset of a journaled file."""
 
     __slots__ = (
-        "chunks", "door", "elsewhere", "extent", "known", "limits", "number", "numeric", "reader", "stored",
+        "chunks", "contiguous", "door", "elsewhere", "extent", "known", "limits", "number", "numeric",
+        "reader", "stored",
     )  # fmt: skip
 
     @property
@@ -85,7 +87,8 @@ class DatasetID(Journaled, h5d.DatasetID):  # type: ignore[misc]
         with phil:
             if not virtual.is_to_be_stood_in(self):
                 try:
-                    super().read(mspace, fspace, arr_obj, mtype, dxpl)
+                    if not scattered.read(self, mspace, fspace, arr_obj, mtype):
+                        super().read(mspace, fspace, arr_obj, mtype, dxpl)
                 except OSError:
                     if not virtual.is_to_be_stood_in(self):
                         raise

@@ -11,7 +11,8 @@ from typing import Any
 
 import h5py
 
-from safeh5.h5 import native, past, virtual
+from safeh5.applier import scattered
+from safeh5.h5 import extents, native, past, virtual
 
 
 class _Reader(native.Reader):  # type: ignore[misc]
@@ -40,6 +41,8 @@ class _Reader(native.Reader):  # type: ignore[misc]
             if found is not None:
                 return found
         self.again = True
+        if scattered.is_contiguous(dataset) and scattered.are_scattered(args, extents.shape(dataset) or ()):
+            raise TypeError("to be read by rows")  # h5py asks `DatasetID.read` then
         if not virtual.is_to_be_stood_in(dataset):
             try:
                 found = super().read(args)
