@@ -33,6 +33,9 @@ OPTIONS: Final = frozenset(
         "journal_limit",
         "checkpoint_bytes",
         "checkpoint_seconds",
+        "warn_below",
+        "refuse_below",
+        "reserve",
         "progress",
         "storage",
     }

@@ -70,7 +70,8 @@ class File(native.File, metaclass=_Kind):  # type: ignore[misc]
         keywords, these options of `safeh5.open`: `durability` (``"interval"``
         by default), `interval_ms`, `on_error`, `verify`, `resume`, `recover`,
         `lock_timeout`, `segment_bytes`, `journal_limit`, `checkpoint_bytes`,
-        `checkpoint_seconds`, `progress`. Files in memory, file-like objects and
+        `checkpoint_seconds`, `warn_below`, `refuse_below`, `reserve`,
+        `progress`. Files in memory, file-like objects and
         drivers that do not keep one file on a disk are left to h5py.
 
     Returns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import safeh5
 from safeh5.errors import (
     InputError,
 )
+from safeh5.h5.arguments import OPTIONS
 from tests.h5.files import only_the_target, run_script
 
 PROPERTIES: dict[str, dict[str, Any]] = {
@@ -158,3 +160,13 @@ def test_a_driver_that_does_not_exist_is_not_warned_of_but_refused(
     with pytest.raises(ValueError, match="Unknown driver"):
         safeh5.File(target, "w", driver="sec3")
     assert not caplog.records
+
+
+BY_SESSIONS_ONLY = {"path", "mode", "applier", "backlog_bytes", "on_backlog", "creation"}
+"""The applier is in the caller: h5py objects that are journaled need the file itself."""
+
+
+def test_a_file_takes_every_option_of_a_session_but_those_of_the_applier() -> None:
+    of_sessions, of_h5py = inspect.signature(safeh5.open).parameters, inspect.signature(h5py.File).parameters
+    assert set(of_sessions) - set(of_h5py) - BY_SESSIONS_ONLY == set(OPTIONS)
+    assert all(f"`{name}`" in (safeh5.File.__doc__ or "") for name in OPTIONS - {"storage"})

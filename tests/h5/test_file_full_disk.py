@@ -88,3 +88,9 @@ def test_a_full_disk_at_close_leaves_the_file_open_to_be_closed_again(target: Pa
     assert file and not target.exists()
     file.close()
     assert values(target) == {"x": 99_999}
+
+
+def test_how_much_room_is_kept_is_said_as_for_a_session(target: Path) -> None:
+    with safeh5.File(target, "w", warn_below=3 << 20, refuse_below=1 << 20, reserve=0) as file:
+        disk = file.session.disk
+        assert (disk.warn_below, disk.refuse_below, disk.reserve) == (3 << 20, 1 << 20, 0)
