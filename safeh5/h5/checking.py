@@ -14,35 +14,31 @@ import numpy as np
 import numpy.typing as npt
 from h5py import h5r, h5t
 
-from safeh5.operations.values import is_plain
+from safeh5.operations.values import decode_type, inner, is_plain, members
 
 
-def checked(flat: npt.NDArray[Any], meant: h5t.TypeID) -> bool:
-    """Whether h5py converts each object of `flat` to the type `meant` as it stands in the journal.
+def checked(flat: npt.NDArray[Any], encoded: bytes) -> bool:
+    """Whether h5py converts each object of `flat` to the `encoded` type as it stands in the journal.
 
     Raises
     ------
     TypeError, ValueError, AttributeError
         As h5py, for what it does not convert.
     """
+    meant = decode_type(encoded)
     kind = meant.get_class()
     if kind == h5t.ARRAY:
-        return checked(flat, meant.get_super())
+        return checked(flat, inner(encoded))
     if kind == h5t.COMPOUND:
-        members = [(meant.get_member_name(i).decode(), meant.get_member_type(i)) for i in _members(meant)]
-        held = [(name, member) for name, member in members if not is_plain(member.encode())]
+        held = [(name, member) for name, member in members(encoded) if not is_plain(member)]
         return all([checked(flat[name].reshape(-1), member) for name, member in held])
     if kind == h5t.STRING:
         _check_strings(flat, "utf-8" if meant.get_cset() == h5t.CSET_UTF8 else "ascii")
     elif kind == h5t.REFERENCE:
         _check_references(flat, to_regions=meant == h5t.STD_REF_DSETREG)
     elif kind == h5t.VLEN:
-        return _checked_sequences(flat, meant.get_super())
+        return _checked_sequences(flat, inner(encoded))
     return True
-
-
-def _members(compound: h5t.TypeID) -> range:
-    return range(compound.get_nmembers())
 
 
 def _check_strings(flat: npt.NDArray[Any], encoding: str) -> None:
@@ -65,13 +61,13 @@ def _check_references(flat: npt.NDArray[Any], *, to_regions: bool) -> None:
             raise TypeError("Can't convert dataset region reference to object reference")
 
 
-def _checked_sequences(flat: npt.NDArray[Any], base: h5t.TypeID) -> bool:
+def _checked_sequences(flat: npt.NDArray[Any], base: bytes) -> bool:
     """As `checked`: h5py takes every sequence for one of the first one's kind."""
     if len(flat) and not hasattr(flat[0], "dtype"):
         raise AttributeError(f"{type(flat[0]).__name__!r} object has no attribute 'dtype'")
-    dtype = base.dtype
+    dtype = decode_type(base).dtype
     exact = all(type(row) is np.ndarray and _is_row(row, dtype) for row in flat)
-    if exact and not is_plain(base.encode()):
+    if exact and not is_plain(base):
         return all([checked(row, base) for row in flat])
     return exact
 

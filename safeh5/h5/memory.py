@@ -10,6 +10,7 @@ values are packed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from h5py import h5t
 from safeh5._typing import Buffer
 from safeh5.h5.checking import checked
 from safeh5.h5.paths import describe
-from safeh5.operations.values import is_plain, pack
+from safeh5.operations.values import decode_type, is_plain, pack
 
 if TYPE_CHECKING:
     from safeh5.h5.door import Door
@@ -84,11 +85,19 @@ def read_memory(array: npt.NDArray[Any], memory_type: h5t.TypeID | None, stored:
         return None
     if not array.dtype.hasobject:
         return _plain(array, memory_type)
-    meant = _meant(memory_type, stored)
-    if is_plain(meant.encode()):
+    encoded = _meaning(memory_type.encode(), stored.encode())
+    if is_plain(encoded):
         return None
+    meant = decode_type(encoded)
     rows = _rows(array, meant)
-    return Memory(rows, meant, packed=True, exact=checked(rows.reshape(-1), meant))
+    return Memory(rows, meant, packed=True, exact=checked(rows.reshape(-1), encoded))
+
+
+@lru_cache(maxsize=1024)
+def _meaning(memory_type: bytes, stored: bytes) -> bytes:
+    """What objects of a memory type mean that are stored as another; all encoded."""
+    made: bytes = _meant(h5t.decode(memory_type), decode_type(stored)).encode()
+    return made
 
 
 def _plain(array: npt.NDArray[Any], memory_type: h5t.TypeID) -> Memory | None:

@@ -155,7 +155,7 @@ def pack(values: npt.NDArray[Any], encoded_type: bytes, describe: Describe) -> b
     describe : callable
         Says what each reference refers to.
     """
-    return msgspec.msgpack.encode(_pack(values.reshape(-1), decode_type(encoded_type), describe))
+    return msgspec.msgpack.encode(_pack(values.reshape(-1), encoded_type, describe))
 
 
 def packed_string(value: str) -> bytes:
@@ -168,28 +168,48 @@ def packed_strings(values: list[bytes]) -> bytes:
     return msgspec.msgpack.encode(values)
 
 
-def _pack(flat: npt.NDArray[Any], tid: h5t.TypeID, describe: Describe) -> Any:
-    if _plain(tid):
+def _pack(flat: npt.NDArray[Any], encoded: bytes, describe: Describe) -> Any:
+    if is_plain(encoded):
         # The elements of an array type stand in `flat` one by one.
-        return np.ascontiguousarray(flat, dtype=tid.dtype.base).tobytes()
-    kind = tid.get_class()
+        return np.ascontiguousarray(flat, dtype=_dtype_of(encoded).base).tobytes()
+    kind = decode_type(encoded).get_class()
     if kind == h5t.STRING:
         return [_as_bytes(value) for value in flat]
     if kind == h5t.VLEN:
-        return _pack_sequences(flat, tid.get_super(), describe)
+        return _pack_sequences(flat, inner(encoded), describe)
     if kind == h5t.ARRAY:
-        return _pack(flat.reshape(-1), tid.get_super(), describe)
+        return _pack(flat.reshape(-1), inner(encoded), describe)
     if kind == h5t.COMPOUND:
-        members = [
-            (tid.get_member_name(i).decode(), tid.get_member_type(i)) for i in range(tid.get_nmembers())
-        ]
-        return [_pack(flat[name].reshape(-1), member, describe) for name, member in members]
+        return [_pack(flat[name].reshape(-1), member, describe) for name, member in members(encoded)]
     return [_pack_reference(value, describe) for value in flat]
 
 
-def _pack_sequences(flat: npt.NDArray[Any], base: h5t.TypeID, describe: Describe) -> Any:
-    rows = [np.asarray([] if row is None else row, dtype=base.dtype).reshape(-1) for row in flat]
-    joined = np.concatenate(rows) if rows else np.empty(0, base.dtype)
+@lru_cache(maxsize=1024)
+def _dtype_of(encoded: bytes) -> np.dtype[Any]:
+    found: np.dtype[Any] = decode_type(encoded).dtype
+    return found
+
+
+@lru_cache(maxsize=1024)
+def inner(encoded: bytes) -> bytes:
+    """The type of the elements of an array or a sequence; both encoded."""
+    made: bytes = decode_type(encoded).get_super().encode()
+    return made
+
+
+@lru_cache(maxsize=1024)
+def members(encoded: bytes) -> tuple[tuple[str, bytes], ...]:
+    """Name and encoded type of each member of a compound."""
+    tid = decode_type(encoded)
+    return tuple(
+        (tid.get_member_name(i).decode(), tid.get_member_type(i).encode()) for i in range(tid.get_nmembers())
+    )
+
+
+def _pack_sequences(flat: npt.NDArray[Any], base: bytes, describe: Describe) -> Any:
+    dtype = _dtype_of(base)
+    rows = [np.asarray([] if row is None else row, dtype=dtype).reshape(-1) for row in flat]
+    joined = np.concatenate(rows) if rows else np.empty(0, dtype)
     return [[len(row) for row in rows], _pack(joined, base, describe)]
 
 
