@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -63,7 +64,7 @@ def recover(
                     raise InvalidOptionError(
                         "this is a directory",
                         path=path,
-                        hint=f"See what waits in it with: safeh5 status {path}",
+                        hint="See what waits in it with: " + shlex.join(["safeh5", "status", str(path)]),
                     )
                 if not (yes or dry_run):
                     _ask(path, action, purge)
