@@ -137,6 +137,18 @@ def test_many_processes_run_a_user_s_script_and_one_at_a_time_holds_its_file(
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("mode", ["states", "kill", "faults", "damage", "locks", "soak"])
+def test_a_script_that_fails_by_itself_is_shown_with_its_error(
+    mode: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.py").write_text("import sys\nsys.argv[1]\n")
+    given = ["--workload", str(tmp_path / "mine.py"), "--seconds", "20", "--corpus", str(tmp_path / "corpus")]
+    assert main([mode, *given]) == Exit.USAGE
+    said = capsys.readouterr().err
+    assert "IndexError" in said and "without arguments" in said
+
+
+@pytest.mark.timeout(300)
 def test_two_who_hold_a_user_s_file_are_found(tmp_path: Path) -> None:
     witness = locks_life.Witness(tmp_path)
     witness.take("scan.h5.lock")
@@ -179,7 +191,9 @@ def test_ctrl_c_prints_what_was_done(
         (["decoder", "--workload", __file__], "it decodes bytes that nobody wrote"),
         (["acquisition", "--workload", __file__], "use kill or locks"),
         (["model", "--workload", __file__], "subclass safeh5.testing.machine.SessionMachine"),
-        (["kill", "--workload", "missing.py"], "there is no file missing.py"),
+        (["kill", "--workload", "missing.py"], "there is no file: missing.py"),
+        (["kill", "--workload", str(ROOT / "tests")], "that is a directory"),
+        (["states", "--workload", __file__, "--only", "tree"], "--only chooses among the built-in workloads"),
         (["replay", __file__], "is not a kept case"),
     ],
 )

@@ -77,7 +77,8 @@ def _run(given: argparse.Namespace, program: str) -> int:
     limited = given.seconds is not None or given.cases is not None or given.exhaustive
     seconds = given.seconds if limited else USUAL_SECONDS
     if given.workload is not None and not given.workload.is_file():
-        raise UsageError(f"--workload: there is no file {given.workload}")
+        there = "that is a directory" if given.workload.is_dir() else "there is no file"
+        raise UsageError(f"--workload: {there}: {given.workload}")
     logging.getLogger("safeh5").setLevel(logging.CRITICAL + 1)
     settings = Settings(
         seed,

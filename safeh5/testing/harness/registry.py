@@ -11,10 +11,9 @@ Each is a module of `safeh5.testing.modes` with
     Do one kept case again, in an empty directory but for the files that were
     kept with it; raises what it raised, if it still does.
 
-and, where a user's file may take the place of the built-in workloads,
-``TAKES_WORKLOAD = True``; where its own can be chosen from by their names,
-``TAKES_NAMES = True``. A mode is imported when it is asked for: some need
-extras that others do without.
+and, where its own workloads can be chosen from by their names, ``TAKES_NAMES = True``.
+A user's file may take their place, except in those of `WITHOUT_SCRIPTS`. A mode is
+imported when it is asked for: some need extras that others do without.
 """
 
 from __future__ import annotations
@@ -77,9 +76,11 @@ def run(name: str, settings: Settings) -> Report:
     What goes wrong although nothing was done to it, a workload that fails by itself, is a
     failure too, and the end of the run.
     """
-    mode = load(name)
-    if settings.workload is not None and not getattr(mode, "TAKES_WORKLOAD", False):
+    if settings.workload is not None and name in WITHOUT_SCRIPTS:
         raise UsageError(f"--workload is not for the mode {name}: {WITHOUT_SCRIPTS[name]}")
+    if settings.workload is not None and settings.only and name != "soak":
+        raise UsageError("--only chooses among the built-in workloads, and --workload is in their place")
+    mode = load(name)
     if settings.only and not getattr(mode, "TAKES_NAMES", False):
         raise UsageError(f"the workloads of the mode {name} cannot be chosen from; --only is not for it")
     report, started = Report(name, settings), time.monotonic()

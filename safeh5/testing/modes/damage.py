@@ -30,8 +30,6 @@ from safeh5.testing.modes.damage_work import SLOWEST, Order, work
 from safeh5.testing.modes.looking import Whole, look
 from safeh5.testing.modes.templates import Template
 
-TAKES_WORKLOAD = True
-
 _FEW = 2000
 """Cases for which a second process is not worth its beginning."""
 

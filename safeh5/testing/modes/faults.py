@@ -36,7 +36,7 @@ from safeh5.testing.modes.kill_cases import ACTIONS, CASES, Case, Ground
 from safeh5.testing.modes.script_faults import replay_script, run_script
 from safeh5.testing.zygote import Zygote
 
-TAKES_NAMES = TAKES_WORKLOAD = True
+TAKES_NAMES = True
 
 SHORT = 5
 """How many of the workloads, the shortest, are gone through whole when everything is asked for."""
@@ -71,7 +71,7 @@ class _Order:
 def run(report: Report, settings: Settings) -> None:
     """Every call with every fault, in an order that the seed decides; of the short workloads if so asked."""
     if settings.workload is not None:
-        run_script(report, settings, settings.workload.resolve())
+        run_script(report, settings)
         return
     with working_directory() as root:
         names = settings.chosen(map(str, CASES))

@@ -38,8 +38,6 @@ except ImportError as missing:
 
 from safeh5.testing.modes.locks_script import replay_script, run_script
 
-TAKES_WORKLOAD = True
-
 PROCESSES = 8
 ROUND = 5.0
 """Seconds that the processes fight for one target."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from safeh5.testing.harness.places import working_directory
+from safeh5.testing.harness.report import Report
 from safeh5.testing.harness.settings import Settings, UsageError
 from safeh5.testing.states.history import ProofError, targets_of
 from safeh5.testing.states.proof import prove
@@ -18,6 +20,21 @@ def workload_of_user(settings: Settings) -> Workload:
     assert settings.workload is not None
     script = settings.workload.resolve()
     return Workload(script.name, ("script", str(script)))
+
+
+def first_run(report: Report, settings: Settings) -> Workload:
+    """The script that the user has named, after it was run once by itself; what was seen is noted.
+
+    Raises
+    ------
+    UsageError
+        It cannot be crashed.
+    """
+    workload = workload_of_user(settings)
+    with working_directory() as directory:
+        for note in recorded(workload, directory / "recording")[1]:
+            report.note(note)
+    return workload
 
 
 def recorded(workload: Workload, directory: Path) -> tuple[Recording, tuple[str, ...]]:
@@ -59,6 +76,7 @@ def _run(workload: Workload, directory: Path) -> Recording:
         said = recording.said.strip()[-2000:] or "nothing"
         codes = ", ".join(str(code) for code in recording.codes)
         raise UsageError(
-            f"{workload.name} failed when it was run to be recorded (exit code {codes}); it said:\n{said}"
+            f"{workload.name} failed when it was run to be recorded, in an empty directory and without"
+            f" arguments (exit code {codes}); it said:\n{said}"
         )
     return recording

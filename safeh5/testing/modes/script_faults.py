@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 from safeh5.storage.children import environment
 from safeh5.testing.harness.places import working_directory
 from safeh5.testing.harness.report import Report
-from safeh5.testing.harness.settings import Settings, UsageError
+from safeh5.testing.harness.settings import Settings
 from safeh5.testing.harness.shrinking import SECONDS, Patience, first, headline
 from safeh5.testing.modes import fault_kinds, strace
+from safeh5.testing.modes.recorded import first_run
 from safeh5.testing.modes.syscalls import Sweep
 from safeh5.testing.states.check import REPLAY, check
 from safeh5.testing.states.explore import recovering
@@ -85,17 +86,12 @@ class FaultSweep(Sweep):
         return str(told.get("error", "none")).partition("(")[0]
 
 
-def run_script(report: Report, settings: Settings, script: Path) -> None:
+def run_script(report: Report, settings: Settings) -> None:
     """Everything that a script does to the disk fails, in an order that the seed decides."""
-    workload = Workload(script.name, ("script", str(script)))
+    workload = first_run(report, settings)
     with working_directory() as directory:
         sweep = FaultSweep(workload, directory)
         count = int(sweep.live(ScriptTry(0, "EIO", False)).get("count", 0))
-        if not count:
-            raise UsageError(
-                f"{workload.name} was run and did nothing to the disk in its working directory;"
-                " give its files relative paths, and see that it runs by itself"
-            )
         report.count("effects that can fail", count)
         tries = [ScriptTry(n, k, ever) for n in range(1, count + 1) for k in KINDS for ever in (False, True)]
         random.Random(settings.seed).shuffle(tries)

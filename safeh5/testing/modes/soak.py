@@ -26,7 +26,7 @@ from safeh5.testing.modes import filesystems
 from safeh5.testing.modes.filesystems import CAN_BE_CUT, FileSystem, mounted
 from safeh5.testing.modes.on_disk import Order, again, work
 
-TAKES_NAMES = TAKES_WORKLOAD = True
+TAKES_NAMES = True
 
 OTHERS = ("model", "kill", "damage", "faults", "locks", "states")
 WITH_SCRIPTS = ("kill", "faults", "states", "damage", "locks")

@@ -23,7 +23,7 @@ from safeh5.testing.states.smallest import simplest
 from safeh5.testing.states.workload import Workload
 from safeh5.testing.states.workloads import WORKLOADS
 
-TAKES_WORKLOAD = TAKES_NAMES = True
+TAKES_NAMES = True
 
 _ENOUGH = 3
 """Failures of one workload that are kept; more of them are mostly the same."""

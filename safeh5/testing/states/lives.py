@@ -24,6 +24,8 @@ TARGET: Final = "run.h5"
 ITEM: Final = (3,)
 LARGE_ITEM: Final = (80 * 1024,)
 """So large that its payload is not copied on its way into the journal."""
+LARGE: Final = 300_000
+"""Bytes of a record that is large enough to be journaled by a thread."""
 
 
 def batches(numbers: range, checkpoints: tuple[int, ...] = (), **options: Any) -> Life:
@@ -306,6 +308,60 @@ def through_file() -> None:
             group["data"] = values(number)
             file.flush()
         file["h0"].attrs["late"] = 1
+
+
+def large() -> None:
+    """Large changes of h5py's objects, which a thread journals while HDF5 takes them (decision 0022)."""
+    with safeh5.File(TARGET, "a", durability="flush") as file:
+        data = file.create_dataset("p0", (2, LARGE), "u1", chunks=(1, LARGE))
+        for number in range(2):
+            data[number] = 0
+            file["p0"].attrs["rows"] = number
+            file.flush()
+
+
+def plain() -> None:
+    """Plain values, the second time as they are remembered (decision 0023)."""
+    with safeh5.File(TARGET, "a", durability="interval", interval_ms=10**6) as file:
+        for number in range(4):
+            group = file.create_group(f"h{number}")
+            group.create_dataset("data", data=values(number))
+            group.attrs["on"], group.attrs["name"] = True, f"n{number}"
+            group.attrs["list"] = [number, 2.0]
+            if number % 2:
+                file.flush()
+
+
+def trees_in_a_batch() -> None:
+    """Two trees in one batch, the second in a group of the first, applied by a process beside; then another."""
+    with safeh5.open(TARGET, applier="process", durability="flush") as session:
+        for number in range(2):
+            with session.batch():
+                session.write(MicroDataGroup(f"b{2 * number}", children=[_data(2 * number)]))
+                session.write(MicroDataGroup(f"b{2 * number + 1}", children=[_data(2 * number + 1)]))
+            session.sync()
+
+
+def _data(number: int) -> MicroDataset:
+    return MicroDataset("data", values(number))
+
+
+def rewinding() -> None:
+    """A stream that is rewound and goes on, with checkpoints between, and rows of another that are gathered."""
+    with safeh5.open(TARGET, durability="flush", checkpoint_bytes=60) as session:
+        frames = session.stream("/frames0", shape=ITEM, dtype="<i4")
+        rows = session.stream("/frames1", shape=ITEM, dtype="<i4")
+        for number in range(4):
+            frames.append(np.full(ITEM, number, "<i4"))
+            rows.append(np.full(ITEM, number, "<i4"))
+        session.sync()
+        frames.rewind(2)
+        for number in range(2, 5):
+            frames.append(np.full(ITEM, number, "<i4"))
+            rows.append(np.full(ITEM, number + 2, "<i4"))
+            if number == 3:
+                session.sync()
+        rows.rewind(1)
 
 
 def live_reader() -> None:

@@ -125,3 +125,7 @@ _add(
 _add("reserve", lives.reserve, lives.resuming(range(1, 2)), old=True)
 _add("applier beside, killed", lives.applier_dying, old=True, from_checkpoint=True)
 _add("h5py objects, gathered", lives.direct, old=True, from_checkpoint=True)
+_add("h5py objects, large", lives.large)
+_add("h5py objects, plain", lives.plain, old=True, from_checkpoint=True)
+_add("trees in a batch beside", lives.trees_in_a_batch, old=True)
+_add("rewound", lives.rewinding, old=True, from_checkpoint=True)
