@@ -34,12 +34,13 @@ from safeh5.testing.machine.base import Change, options, shots
 from safeh5.testing.machine.changes import Cancelled, Changes
 from safeh5.testing.machine.damages import Damages
 from safeh5.testing.machine.life import Life
+from safeh5.testing.machine.objects import Objects
 from safeh5.testing.machine.streams import Streams
 
 __all__ = ["Cancelled", "Change", "SessionMachine", "options", "shots"]
 
 
-class SessionMachine(Changes, Streams, Life, Damages):
+class SessionMachine(Changes, Objects, Streams, Life, Damages):
     """Sessions on one target, in a directory of their own.
 
     Attributes

@@ -333,12 +333,13 @@ def plain() -> None:
 
 
 def trees_in_a_batch() -> None:
-    """Two trees in one batch, the second in a group of the first, applied by a process beside; then another."""
+    """Trees that build on others of the same batch, applied by a process beside."""
     with safeh5.open(TARGET, applier="process", durability="flush") as session:
         for number in range(2):
             with session.batch():
-                session.write(MicroDataGroup(f"b{2 * number}", children=[_data(2 * number)]))
+                first = session.write(MicroDataGroup(f"b{2 * number}")).paths[0]
                 session.write(MicroDataGroup(f"b{2 * number + 1}", children=[_data(2 * number + 1)]))
+                session.write(MicroDataset("data", values(2 * number), parent=first))
             session.sync()
 
 
@@ -347,7 +348,7 @@ def _data(number: int) -> MicroDataset:
 
 
 def rewinding() -> None:
-    """A stream that is rewound and goes on, with checkpoints between, and rows of another that are gathered."""
+    """A stream that is rewound and goes on, with checkpoints between, and gathered rows of another."""
     with safeh5.open(TARGET, durability="flush", checkpoint_bytes=60) as session:
         frames = session.stream("/frames0", shape=ITEM, dtype="<i4")
         rows = session.stream("/frames1", shape=ITEM, dtype="<i4")
