@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from peers.scenarios import arrays, biology, netcdf, nexus, objects, usid
+from peers.scenarios import arrays, biology, measures, netcdf, nexus, objects, usid
 from peers.scenarios.registry import SCENARIOS, Scenario
 
-__all__ = ["SCENARIOS", "Scenario", "arrays", "biology", "netcdf", "nexus", "objects", "usid"]
+__all__ = ["SCENARIOS", "Scenario", "arrays", "biology", "measures", "netcdf", "nexus", "objects", "usid"]

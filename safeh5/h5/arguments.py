@@ -114,6 +114,8 @@ def read(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Wanted | None:
     driver = given.pop("driver", None)
     if driver == "fileobj":
         return None
+    if driver not in (None, *h5py.registered_drivers()):
+        return None  # h5py says so
     if driver not in _ONE_FILE:
         if driver in h5py.registered_drivers():
             logger.warning("%r is not journaled: the driver %r keeps no single file on a disk", name, driver)

@@ -166,3 +166,12 @@ def test_group_times_and_the_storage_of_attributes_are_journaled(target: Path) -
         for name in ("g", "d"):
             assert made[name].id.get_create_plist().get_attr_phase_change() == (20, 10)
             assert h5py.h5g.get_objinfo(made[name].id).mtime > 0
+
+
+@pytest.mark.parametrize("driver", ["nonsense", "direct"])
+def test_a_driver_that_h5py_does_not_have_is_refused_in_its_words(target: Path, driver: str) -> None:
+    if driver in h5py.registered_drivers():
+        pytest.skip("this h5py has it")
+    with pytest.raises(ValueError, match="Unknown driver type"):
+        safeh5.File(target, "w", driver=driver)
+    assert not target.exists()
