@@ -128,12 +128,8 @@ def test_many_processes_run_a_user_s_script_and_one_at_a_time_holds_its_file(
     given = ["--workload", str(tmp_path / "mine.py"), "--cases", "6", "--seed", "1", "--json"]
     assert main(["locks", *given, "--corpus", str(tmp_path / "corpus")]) == Exit.CLEAN
     figures = json.loads(capsys.readouterr().out)["figures"]
-    assert sum(figures.values()) >= 6 and set(figures) <= {
-        "processes killed",
-        "processes that came to their end",
-        "refused: SessionLockedError",
-        "refused: InterruptedSessionError",
-    }
+    assert sum(figures.values()) >= 6
+    assert all(words.startswith(("processes ", "refused: ")) for words in figures), figures
 
 
 @pytest.mark.timeout(300)
