@@ -106,14 +106,16 @@ class _Scan:
         ours = [header for header in self.headers.values() if header.session == self.session]
         self.proved = max((header.first_lsn - 1 for header in ours), default=0)
         expected = self._begin()
+        is_cut = self.anchor is None and 1 not in self.paths
         for number in self.paths:
-            if number != expected and not self.segments:
-                self._scan_first(number, causes[number])
-            else:
-                if number != expected:
-                    self.report(expected, 0, self.ledger.last_lsn + 1, _missing(expected, number - 1))
-                self._scan_segment(number, causes[number])
+            if is_cut and not self.segments:
+                self.in_prefix = False
+            elif number != expected:
+                self.report(expected, 0, self.ledger.last_lsn + 1, _missing(expected, number - 1))
+            self._scan_segment(number, causes[number])
             expected = number + 1
+        if is_cut:
+            self._explain_beginning()
         return self._result()
 
     def _begin(self) -> int:
@@ -130,25 +132,35 @@ class _Scan:
                 return number
         return 1
 
-    def _scan_first(self, number: int, cause: str) -> None:
-        """Scan the first segment that is there, which is not the first of the journal and has no anchor.
+    def _explain_beginning(self) -> None:
+        """Say why the journal does not begin with segment 1, nor at an anchor.
 
-        If its head is damaged, or nothing follows its header, the anchor may have
-        stood there, and the segments before it may have gone rightly: then it is
-        named first.
+        Segments go only when a later one begins with an anchor. If one there is whose first
+        frame is not whole, that was the anchor, and the segments before it may have gone
+        rightly: then it is named first.
         """
-        self.in_prefix = False
-        self._scan_segment(number, cause)
         found, self.damage = self.damage, []
-        if self.torn is not None and self.torn.offset <= SEGMENT_HEADER_SIZE:
+        lost = [
+            damage
+            for damage in found
+            if damage.segment in self.paths and damage.offset <= SEGMENT_HEADER_SIZE
+        ]
+        if lost:
+            self.damage.append(lost[-1])
+            found.remove(lost[-1])
+        elif self.torn is not None and self.torn.offset <= SEGMENT_HEADER_SIZE:
+            number = self.segments[-1].number
             self.report(number, self.torn.offset, self.torn.first_lsn, "it ends inside its first record")
-        elif found and found[0].offset <= SEGMENT_HEADER_SIZE:
-            self.damage.append(found.pop(0))
-        elif self.segments[0].header is not None and self.segments[0].size <= SEGMENT_HEADER_SIZE:
-            first = self.segments[0].header.first_lsn
-            self.report(number, SEGMENT_HEADER_SIZE, first, "it ends before its first record")
-        self.report(1, 0, 1, _missing(1, number - 1))
+        else:
+            self._report_empty()
+        self.report(1, 0, 1, _missing(1, self.segments[0].number - 1))
         self.damage += found
+
+    def _report_empty(self) -> None:
+        last = self.segments[-1]
+        if last.header is not None and last.size <= SEGMENT_HEADER_SIZE:
+            first = last.header.first_lsn
+            self.report(last.number, SEGMENT_HEADER_SIZE, first, "it ends before its first record")
 
     # --- headers ------------------------------------------------------------------
 

@@ -224,6 +224,26 @@ def test_a_journal_that_is_cut_before_its_anchor_is_named_before_what_the_anchor
     assert (first.segment, first.offset) == (only.number, SEGMENT_HEADER_SIZE)
 
 
+@pytest.mark.parametrize("records_behind", [0, 1])
+@pytest.mark.parametrize("left", [1, 2])
+def test_an_anchor_that_is_damaged_is_named_before_what_it_had_let_go_though_some_of_that_is_there(
+    left: int, records_behind: int, tmp_path: Path
+) -> None:
+    with grow(tmp_path / "pruned") as writer:
+        writer.sync()
+        kept = copy(tmp_path / "pruned", "kept")
+        anchor(writer)
+        for _ in range(records_behind):
+            put(writer, sync=True)
+    only = scan_of(tmp_path / "pruned").segments[0]
+    for path in sorted(kept.iterdir())[-left:]:
+        shutil.copy(path, tmp_path / "pruned")
+    flip(segment(tmp_path / "pruned", only.number), SEGMENT_HEADER_SIZE + 20, 3)
+    first, second, *_ = scan_of(tmp_path / "pruned").damage
+    assert (first.segment, first.offset) == (only.number, SEGMENT_HEADER_SIZE)
+    assert "missing" in second.cause
+
+
 def test_every_flip_behind_an_anchor_is_found(pruned: tuple[Path, JournalScan]) -> None:
     directory, sound = pruned
     for info in sound.segments[1:-1]:
