@@ -85,7 +85,9 @@ def test_a_user_block_of_a_size_that_hdf5_knows_is_taken(tmp_path: Path) -> None
             assert file.userblock_size == size
 
 
-@pytest.mark.parametrize("storage", ["disk", 3, object(), Storage], ids=repr)
+@pytest.mark.parametrize(
+    "storage", ["disk", 3, object(), Storage], ids=["a-name", "a number", "an object", "the class"]
+)
 def test_what_is_no_storage_is_refused_by_every_call_that_takes_one(tmp_path: Path, storage: Any) -> None:
     path = tmp_path / "run.h5"
     with h5py.File(path, "w"):
@@ -98,7 +100,7 @@ def test_what_is_no_storage_is_refused_by_every_call_that_takes_one(tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["dry_run", "purge"])
-@pytest.mark.parametrize("value", [1, 0, "yes", None, object()], ids=repr)
+@pytest.mark.parametrize("value", [1, 0, "yes", None, object()], ids=["1", "0", "text", "None", "an object"])
 def test_recover_takes_a_truth_value_where_it_asks_for_one(tmp_path: Path, name: str, value: Any) -> None:
     # "no" taken for true would delete what was to be kept.
     session = safeh5.open(tmp_path / "run.h5")
