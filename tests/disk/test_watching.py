@@ -177,6 +177,25 @@ def test_the_reserve_is_taken_again_when_there_is_room(target: Path, disk: Small
     assert not (kept / "reserve").exists()
 
 
+def test_what_ends_a_session_is_tried_again_with_the_reserve_and_once_that_is_used_no_more(
+    target: Path,
+) -> None:
+    calls = []
+
+    def full() -> None:
+        calls.append(None)
+        raise DiskFullError("the disk is full", path=target)
+
+    with safeh5.open(target) as session:
+        write_batch(session, 0)
+        assert reserve(target).exists()
+        for expected in (2, 3):
+            with pytest.raises(DiskFullError):
+                session._log.disk.with_reserve(full)
+            assert len(calls) == expected and not reserve(target).exists()
+    assert held(target) == batches(0)
+
+
 def test_without_room_for_a_reserve_the_session_works_and_says_so(
     target: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -81,6 +81,19 @@ def test_frames_behind_a_bad_header_are_found_again(tmp_path: Path) -> None:
     assert (gap.first_lsn, gap.last_lsn, gap.broken) == (2, 3, None)
 
 
+def test_a_bad_payload_right_behind_a_bad_header_costs_its_own_frame_and_no_more(tmp_path: Path) -> None:
+    everything = build(tmp_path)
+    places = Places.in_journal(tmp_path)
+    number, start, end = places.of[2]
+    assert places.of[3][:2] == (number, end)
+    overwrite(segment(tmp_path, number), start, bytes(end - start))
+    flip(segment(tmp_path, number), places.of[3][2] - 8)
+    del everything[2], everything[3]
+    gaps = salvage_equals(tmp_path, everything)
+    assert [(gap.first_lsn, gap.last_lsn) for gap in gaps] == [(2, 2), (3, 3)]
+    assert gaps[1].broken is not None and gaps[1].broken.lsn == 3
+
+
 @pytest.mark.parametrize("number", [1, 2])
 def test_no_frame_is_lost_with_a_segment_header(tmp_path: Path, number: int) -> None:
     everything = build(tmp_path)

@@ -11,8 +11,10 @@ import pytest
 import safeh5
 from safeh5.errors import ApplyError, CheckpointLostError, CorruptJournalError, RecoverError, SafeH5Error
 from safeh5.journal import scan
+from safeh5.options import VerifyLevel
 from safeh5.recovery import Condition
 from safeh5.storage import Storage
+from safeh5.verify import Problem, ProblemKind, VerifyReport
 from tests.support import (
     batches,
     copied,
@@ -129,6 +131,20 @@ def test_a_salvage_names_what_cannot_be_read_of_a_damaged_checkpoint(dead: Path,
         assert problems <= {loss.dataset for loss in report.losses}
         unreadable += len(problems)
     assert unreadable
+
+
+def test_a_salvage_counts_the_losses_that_it_does_not_list(
+    dead: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Problem("/a", ProblemKind.DATA, "why")
+
+    def verify(*_: object, **__: object) -> VerifyReport:
+        return VerifyReport(path="", level=VerifyLevel.FULL, ok=False, problems=(found,), omitted=7)
+
+    monkeypatch.setattr("safeh5.recovery.unreadable.verify", verify)
+    target = copied(dead, tmp_path / "run")
+    first, rest = safeh5.recover(target, "salvage").losses
+    assert first.dataset == "/a" and rest.what == "7 more cannot be read"
 
 
 def test_a_damaged_anchor_refuses_everything_but_to_be_set_aside(dead: Path, tmp_path: Path) -> None:

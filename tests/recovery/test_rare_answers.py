@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from safeh5.errors import (
     JournalError,
     JournalWriteError,
     NothingToRecoverError,
+    NotReadableError,
     NotWritableError,
     SafeH5Error,
     SessionLockedError,
@@ -26,6 +28,7 @@ from safeh5.errors import (
 from safeh5.journal import scan
 from safeh5.recovery import Condition, publish, status_tree
 from safeh5.storage import Names, Storage, StrPath, TargetLock
+from safeh5.storage.fingerprint import Fingerprint
 from safeh5.testing.faults import Fault, FaultyStorage
 from safeh5.testing.oracle import snapshot
 from safeh5.testing.world import batches, dead_session, held, make_old, values, write_batch
@@ -298,3 +301,18 @@ def test_when_suspending_fails_too_the_first_exception_is_what_the_caller_sees(
     assert "ZeroDivisionError left the session" in caplog.text and "journal-" in caplog.text
     safeh5.recover(tmp_path / "run.h5")
     assert held(tmp_path / "run.h5") == batches(0, old=False)
+
+
+@pytest.mark.parametrize("ask", [safeh5.status, safeh5.recover])
+def test_a_target_that_this_user_may_not_read_is_told_and_nothing_is_touched(
+    dead: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[[Path], object]
+) -> None:
+    def refused(path: object) -> Fingerprint:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    before = snapshot(dead.parent)
+    monkeypatch.setattr(Fingerprint, "of", refused)
+    with pytest.raises(NotReadableError, match="may not be read") as caught:
+        ask(dead)
+    assert str(dead) in str(caught.value)
+    assert snapshot(dead.parent) == before

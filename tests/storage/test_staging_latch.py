@@ -199,6 +199,7 @@ def _write_and_flush(file: h5py.File) -> None:
     file.flush()
 
 
+@pytest.mark.timed  # an alarm that rings inside coverage's own lock waits for it for ever
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupt_inside_a_callback_never_reaches_libhdf5(tmp_path: Path, alarm: None) -> None:
     latched = 0
