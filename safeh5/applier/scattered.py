@@ -64,6 +64,15 @@ def is_contiguous(dataset: Any) -> bool:
     return known
 
 
+def is_one_run(args: Index) -> bool:
+    """Whether it is seen at once that elements follow each other: numbers, then at most one plain slice."""
+    for arg in args[:-1]:
+        if type(arg) is not int:
+            return False
+    last = args[-1] if args else ...
+    return type(last) is int or last is Ellipsis or (type(last) is slice and last.step is None)
+
+
 def are_scattered(args: Index, shape: tuple[int, ...]) -> bool:
     """Whether what an index selects may be in many pieces; it need not be one that is allowed."""
     if Ellipsis in [arg for arg in args if not isinstance(arg, np.ndarray)]:

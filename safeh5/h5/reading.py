@@ -41,7 +41,7 @@ class _Reader(native.Reader):  # type: ignore[misc]
             if found is not None:
                 return found
         self.again = True
-        if scattered.is_contiguous(dataset) and scattered.are_scattered(args, extents.shape(dataset) or ()):
+        if not scattered.is_one_run(args) and _is_by_rows(dataset, args):
             raise TypeError("to be read by rows")  # h5py asks `DatasetID.read` then
         if not virtual.is_to_be_stood_in(dataset):
             try:
@@ -99,6 +99,10 @@ def _theirs(dataset: Any) -> _Reader:
     made = _Reader(dataset)
     made.dataset, made.seen, made.again = weakref.ref(dataset), None, False
     return made
+
+
+def _is_by_rows(dataset: Any, args: tuple[Any, ...]) -> bool:
+    return scattered.is_contiguous(dataset) and scattered.are_scattered(args, extents.shape(dataset) or ())
 
 
 def _chunks_of(dataset: Any) -> past.Chunks | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +108,14 @@ def test_a_selection_that_h5py_refuses_is_refused(target: Path, selection: Any) 
         dataset = file.create_dataset("d", data=np.zeros(SHAPE))
         with pytest.raises((TypeError, ValueError, IndexError)):
             dataset[selection]
+
+
+def test_what_is_seen_at_once_to_be_one_run_is_one() -> None:
+    shape, parts = (4, 5, 40), [2, ..., slice(None), slice(1, 3), slice(0, 4, 2), [0, 3]]
+    seen = 0
+    for count in range(4):
+        for args in itertools.product(parts, repeat=count):
+            if sum(arg is ... for arg in args) <= 1 and scattered.is_one_run(args):
+                assert not scattered.are_scattered(args, shape), args
+                seen += 1
+    assert seen > 10 and not scattered.is_one_run((slice(None), 1)) and not scattered.is_one_run(([0, 3],))
