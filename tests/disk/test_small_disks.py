@@ -122,14 +122,17 @@ def test_a_session_that_is_killed_on_a_full_disk_can_be_recovered_when_there_is_
     target = disk / "run.h5"
     weight = ballast(disk, 0.6)
     length = acquired_until_full(target, applier, signal.SIGKILL)
-    with pytest.raises(DiskFullError) as caught:
+    try:
         safeh5.recover(target)
-    assert caught.value.missing and "are needed" in str(caught.value)
-    assert not target.exists()
-    weight.unlink()
-    safeh5.recover(target)
+    except DiskFullError as error:
+        assert error.missing and "are needed" in str(error)
+        assert not target.exists()
+        weight.unlink()
+        safeh5.recover(target)
+    else:
+        assert applier == "process", "an applier beside may have had everything in the new file already"
     holds(target, length)
-    assert entries(target) == []
+    assert set(entries(target)) <= {weight.name}
 
 
 @pytest.mark.root
